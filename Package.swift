@@ -1,0 +1,101 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// Every Swift target is compiled with the same, strictest settings.
+let house: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .strictMemorySafety(),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    .enableUpcomingFeature("InferIsolatedConformances"),
+    .enableUpcomingFeature("ImmutableWeakCaptures"),
+]
+
+func stage(_ name: String, _ dependencies: Target.Dependency...) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: house)
+}
+
+/// A C library of the system, by its pkg-config and its Debian name.
+func system(_ name: String, _ pkgConfig: String, _ package: String) -> Target {
+    .systemLibrary(
+        name: name, path: "Sources/System/\(name)", pkgConfig: pkgConfig,
+        providers: [.apt([package])])
+}
+
+func tests(_ name: String, _ dependencies: Target.Dependency...) -> Target {
+    .testTarget(name: "\(name)Tests", dependencies: dependencies, swiftSettings: house)
+}
+
+let package = Package(
+    name: "tocsin",
+    products: [
+        .executable(name: "tocsin", targets: ["tocsin"]),
+        .executable(name: "tocsin-mockbroker", targets: ["tocsin-mockbroker"]),
+    ],
+    targets: [
+        // The pure core, in the order data flows through it.
+        stage("Fleet"),
+        system("CYAML", "yaml-0.1", "libyaml-dev"),
+        stage("Configuration", "CYAML"),
+        .systemLibrary(name: "CLanes", path: "Sources/System/CLanes"),
+        stage("RollingStatistics", "CLanes"),
+        stage("Telemetry", "Fleet"),
+        stage("Detection", "Fleet", "RollingStatistics", "Telemetry"),
+        stage("Rules", "Fleet", "Configuration", "Telemetry", "Detection"),
+        stage("Incidents", "Fleet", "Configuration", "Rules"),
+        stage("Escalation", "Fleet", "Configuration", "Incidents"),
+
+        // The doors: each owns the memory of a C library, and nobody else is unsafe.
+        system("CRdKafka", "rdkafka", "librdkafka-dev"),
+        system("CCurl", "libcurl", "libcurl4-openssl-dev"),
+        system("CMicrohttpd", "libmicrohttpd", "libmicrohttpd-dev"),
+        system("CCrypto", "libcrypto", "libssl-dev"),
+        system("CSQLite", "sqlite3", "libsqlite3-dev"),
+        system("CSystemd", "libsystemd", "libsystemd-dev"),
+        stage("Observability", "CSystemd"),
+        stage("Kafka", "CRdKafka"),
+        stage("HTTP", "CCrypto", "CCurl", "CMicrohttpd"),
+        stage("SQLite", "CSQLite"),
+
+        // The edges, where pages leave, the record is kept and people look in.
+        stage("Notification", "Fleet", "Escalation", "Observability", "HTTP"),
+        stage("Ledger", "Fleet", "Rules", "Incidents", "Escalation", "Observability", "SQLite"),
+        stage("Console", "Fleet", "Incidents", "Escalation", "Observability", "HTTP", "Ledger"),
+
+        // The whole, assembled once.
+        stage(
+            "Daemon", "Fleet", "Configuration", "Telemetry", "Detection", "Rules", "Incidents",
+            "Escalation", "Observability", "Kafka", "HTTP", "Notification", "Ledger", "Console"),
+        stage("Simulation", "Fleet", "Telemetry", "Kafka", "Daemon"),
+        .executableTarget(
+            name: "tocsin", dependencies: ["Daemon", "Simulation"], swiftSettings: house),
+        .executableTarget(
+            name: "tocsin-mockbroker", dependencies: ["CRdKafka"], swiftSettings: house),
+        .executableTarget(
+            name: "tocsin-bench",
+            dependencies: [
+                "Fleet", "RollingStatistics", "Telemetry", "Detection", "Rules", "Kafka",
+            ],
+            swiftSettings: house),
+
+        tests("Tidy"),
+        tests("Fleet", "Fleet"),
+        tests("Configuration", "Configuration"),
+        tests("RollingStatistics", "RollingStatistics"),
+        tests("Telemetry", "Telemetry", "Fleet"),
+        tests("Detection", "Detection", "Fleet", "RollingStatistics", "Telemetry"),
+        tests("Rules", "Rules", "Fleet", "Configuration", "Detection", "Telemetry"),
+        tests("Incidents", "Incidents", "Fleet", "Configuration", "Rules"),
+        tests("Escalation", "Escalation", "Fleet", "Configuration", "Incidents", "Rules"),
+        tests("Edge", "Configuration", "HTTP", "Observability", "SQLite"),
+        tests("Kafka", "Kafka"),
+        tests("Notification", "Notification", "Fleet", "Escalation", "HTTP", "Observability"),
+        tests("Ledger", "Ledger", "Fleet", "Incidents", "Escalation", "Rules", "SQLite"),
+        tests("Console", "Console", "Fleet", "Incidents", "Escalation", "HTTP", "Ledger"),
+        tests("Daemon", "Daemon", "Fleet", "Configuration", "Kafka"),
+        tests("Simulation", "Simulation", "Fleet", "Telemetry"),
+        tests("Acceptance", "Fleet", "HTTP", "Kafka", "Simulation"),
+    ]
+)

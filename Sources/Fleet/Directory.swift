@@ -1,0 +1,112 @@
+/// A device by its place in the directory: dense, stable for the life of the process.
+package struct DeviceIndex: Hashable, Comparable, Codable, Sendable {
+    package let value: UInt32
+
+    package init(_ value: UInt32) { self.value = value }
+
+    package static func < (left: DeviceIndex, right: DeviceIndex) -> Bool {
+        left.value < right.value
+    }
+}
+
+/// What is known of one device.
+package struct Device: Sendable, Codable {
+    /// `vendor/stable id`, such as `nvidia/GPU-6b0d549b-…` (reference: identity of a device).
+    package let id: String
+    package internal(set) var labels: Labels
+    package internal(set) var firstSeen: Instant
+    /// Event time of the newest sample or fault.
+    package internal(set) var lastSeen: Instant
+    /// Where its samples last came from; decides whose watermark may call it absent.
+    package internal(set) var origin: Partition
+
+    package var entity: Entity { Entity(kind: .device, name: id) }
+}
+
+/// One partition of one topic.
+package struct Partition: Hashable, Comparable, Codable, Sendable, CustomStringConvertible {
+    package let topic: String
+    package let number: Int32
+
+    package init(topic: String, number: Int32) {
+        self.topic = topic
+        self.number = number
+    }
+
+    package var description: String { "\(topic)[\(number)]" }
+
+    package static func < (left: Partition, right: Partition) -> Bool {
+        (left.topic, left.number) < (right.topic, right.number)
+    }
+}
+
+/// Every device that was ever seen, up to a bound.
+///
+/// Indices are handed out in order and never reused while the process lives, so that the state of
+/// a detector can be an array beside this one.
+package struct Directory: Sendable {
+    package private(set) var devices: [Device] = []
+    /// Identities refused because the directory was full.
+    package private(set) var refused: UInt64 = 0
+    private var indices: [String: DeviceIndex] = [:]
+    package let devicesMax: Int
+
+    /// - Parameter devicesMax: about 4 KB of detector state stand behind each device.
+    package init(devicesMax: Int = 1_000_000) { self.devicesMax = devicesMax }
+
+    package subscript(index: DeviceIndex) -> Device { devices[Int(index.value)] }
+
+    package var count: Int { devices.count }
+
+    package func index(of id: String) -> DeviceIndex? { indices[id] }
+
+    /// The index of `id`, registered now if it is new.
+    ///
+    /// Labels that are present replace older ones; a key that is missing keeps its value, except
+    /// the workload keys, which a device loses when its job ends: those follow `labels` exactly.
+    ///
+    /// - Returns: nil when the directory is full; counted in `refused`.
+    package mutating func register(
+        _ id: String, labels: Labels, origin: Partition, at time: Instant
+    ) -> DeviceIndex? {
+        if let index = indices[id] {
+            devices[Int(index.value)].labels.merge(labels)
+            devices[Int(index.value)].origin = origin
+            return index
+        }
+        guard devices.count < devicesMax else {
+            refused += 1
+            return nil
+        }
+        let index = DeviceIndex(UInt32(devices.count))
+        devices.append(
+            Device(id: id, labels: labels, firstSeen: time, lastSeen: time, origin: origin))
+        indices[id] = index
+        return index
+    }
+
+    /// Puts back a device that an earlier process knew.
+    package mutating func restore(_ device: Device) {
+        guard indices[device.id] == nil, devices.count < devicesMax else { return }
+        indices[device.id] = DeviceIndex(UInt32(devices.count))
+        devices.append(device)
+    }
+
+    /// Notes that a sample of `index` carried `time`; older ones change nothing.
+    package mutating func touch(_ index: DeviceIndex, at time: Instant) {
+        guard devices[Int(index.value)].lastSeen < time else { return }
+        devices[Int(index.value)].lastSeen = time
+    }
+}
+
+extension Labels {
+    fileprivate static let workload: Set<LabelKey> = [
+        .job, .rank, .service, .workload, .team, .user, .namespace,
+    ]
+
+    fileprivate mutating func merge(_ newer: Labels) {
+        for key in LabelKey.allCases where Labels.workload.contains(key) || !newer[key].isEmpty {
+            self[key] = newer[key]
+        }
+    }
+}

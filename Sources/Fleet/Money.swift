@@ -1,0 +1,48 @@
+/// An amount of US dollars, as whole millionths, so that sums are exact.
+package struct Money: Hashable, Comparable, Codable, Sendable {
+    package var microdollars: Int64
+
+    package init(microdollars: Int64) { self.microdollars = microdollars }
+
+    /// Rounds to the nearest millionth; not a number is nothing.
+    package init(dollars: Double) {
+        let scaled = dollars * 1_000_000
+        microdollars =
+            scaled.isFinite && abs(scaled) < 9e18 ? Int64(scaled + (scaled < 0 ? -0.5 : 0.5)) : 0
+    }
+
+    package static let zero = Money(microdollars: 0)
+    package var dollars: Double { Double(microdollars) / 1_000_000 }
+
+    package static func < (left: Money, right: Money) -> Bool {
+        left.microdollars < right.microdollars
+    }
+
+    package static func + (left: Money, right: Money) -> Money {
+        let (sum, overflow) = left.microdollars.addingReportingOverflow(right.microdollars)
+        return overflow ? Money(microdollars: .max) : Money(microdollars: sum)
+    }
+
+    package static func * (left: Money, right: Double) -> Money {
+        Money(dollars: left.dollars * right)
+    }
+}
+
+extension Money: CustomStringConvertible {
+    /// `$55.04`, `$1,234` from a thousand up.
+    package var description: String {
+        let cents = (abs(microdollars) + 5_000) / 10_000
+        let sign = microdollars < 0 ? "-" : ""
+        let fraction = cents % 100
+        var whole = String(cents / 100)
+        guard cents >= 100_000 else {
+            return "\(sign)$\(whole).\(fraction < 10 ? "0" : "")\(fraction)"
+        }
+        var grouped = ""
+        while whole.count > 3 {
+            grouped = ",\(whole.suffix(3))\(grouped)"
+            whole.removeLast(3)
+        }
+        return "\(sign)$\(whole)\(grouped)"
+    }
+}

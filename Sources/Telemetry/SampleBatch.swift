@@ -1,0 +1,88 @@
+package import Fleet
+
+/// What a run of messages said, as columns: what leaves Telemetry and enters Detection.
+///
+/// A row is one tick of one device in one group of 16 metrics. Missing lanes are NaN. Values are in
+/// the units of the vocabulary, sentinels and out-of-range values are gone. The same batch is
+/// filled again and again: `removeAll` keeps the memory.
+package struct SampleBatch: Sendable {
+    package struct Row: Sendable {
+        package let device: DeviceIndex
+        package let group: UInt16
+        /// Index into `partitions`.
+        package let partition: UInt16
+        /// Event time.
+        package let time: Instant
+        /// Offset of the message that carried it.
+        package let offset: Int64
+    }
+
+    /// A counter's reading: too large for a Float lane, which will carry its increase per second.
+    package struct Reading: Sendable {
+        /// Index into `rows`; the lane of that row is NaN until Detection fills it.
+        package let row: Int32
+        package let lane: UInt8
+        package let value: Double
+    }
+
+    /// A discrete event: an XID, an AFID, a runtime error.
+    package struct Fault: Sendable {
+        package let device: DeviceIndex
+        package let partition: UInt16
+        package let time: Instant
+        package let offset: Int64
+        package let code: Int32
+        package let text: String
+    }
+
+    package var rows: [Row] = []
+    /// One for each row.
+    package var lanes: [SIMD16<Float>] = []
+    package var readings: [Reading] = []
+    package var faults: [Fault] = []
+    package var partitions: [Partition] = []
+    /// What became of the points of this batch so far.
+    package var tally = Tally()
+
+    package init() {}
+
+    package mutating func removeAll() {
+        rows.removeAll(keepingCapacity: true)
+        lanes.removeAll(keepingCapacity: true)
+        readings.removeAll(keepingCapacity: true)
+        faults.removeAll(keepingCapacity: true)
+        partitions.removeAll(keepingCapacity: true)
+        tally = Tally()
+    }
+}
+
+/// Where every point went; a point is one value of one metric of one device.
+///
+/// After Detection, `points == applied + late + duplicate + rejected`, always.
+package struct Tally: Sendable, Equatable {
+    /// Values seen in messages that could be decoded.
+    package var points: UInt64 = 0
+    /// Fed to detectors.
+    package var applied: UInt64 = 0
+    /// Older than the newest of its series beyond the reorder window.
+    package var late: UInt64 = 0
+    /// Same series, same time.
+    package var duplicate: UInt64 = 0
+    /// The sum of the refusals below.
+    package var rejected: UInt64 {
+        sentinel + outOfRange + unknownMetric + notANumber + future + noDevice
+    }
+    /// A vendor's "not available" dressed as a number: missing, not a value.
+    package var sentinel: UInt64 = 0
+    package var outOfRange: UInt64 = 0
+    /// A name that is neither in the vocabulary nor allowed to become an opaque series.
+    package var unknownMetric: UInt64 = 0
+    package var notANumber: UInt64 = 0
+    /// Event time ahead of the clock by more than the allowed skew.
+    package var future: UInt64 = 0
+    /// No identity in the labels, or the directory is full.
+    package var noDevice: UInt64 = 0
+    package var faults: UInt64 = 0
+
+    package init() {}
+}

@@ -1,0 +1,1 @@
+@main struct MockBroker { static func main() {} }
