@@ -21,13 +21,16 @@ extension Settings {
         if let section = root["telemetry"]?.section() { settings.telemetry.read(section) }
         if let section = root["api"]?.section() { settings.api.read(section) }
         if let section = root["log"]?.section() { settings.log.read(section) }
-        settings.destinations = root["destinations"]?.list().compactMap(Destination.read) ?? []
         var names: Set<String> = ["feed"]
-        for destination in settings.destinations where !names.insert(destination.name).inserted {
-            root["destinations"]?.report(
-                destination.name == "feed"
-                    ? "'feed' is the name of the topic of alerts; choose another"
-                    : "two destinations are called '\(destination.name)'")
+        for value in root["destinations"]?.list() ?? [] {
+            guard let destination = Destination.read(value) else { continue }
+            if !names.insert(destination.name).inserted {
+                value.report(
+                    destination.name == "feed"
+                        ? "'feed' is the name of the topic of alerts; choose another"
+                        : "two destinations are called '\(destination.name)'")
+            }
+            settings.destinations.append(destination)
         }
         root.finish()
         return problems.isEmpty ? settings : nil
@@ -63,11 +66,13 @@ extension Settings.Kafka {
         section.read("alerts", into: &alerts) { $0.text() }
         properties = section.texts("properties")
         secretFiles = section.texts("secret_files")
-        topics = section.required("topics")?.list().compactMap(Settings.Topic.read) ?? []
         var names: Set<String> = [deadLetters, alerts]
-        for topic in topics where !names.insert(topic.name).inserted {
-            section["topics"]?.report(
-                "'\(topic.name)' is named twice, or is one of our own output topics")
+        for value in section.required("topics")?.list() ?? [] {
+            guard let topic = Settings.Topic.read(value) else { continue }
+            if !names.insert(topic.name).inserted {
+                value.report("'\(topic.name)' is named twice, or is one of our own output topics")
+            }
+            topics.append(topic)
         }
         section.finish()
     }
