@@ -32,7 +32,7 @@ let house: [Room] = [
         name: "Rules", pure: true, mayImport: ["Fleet", "Configuration", "Telemetry", "Detection"]),
     Room(name: "Incidents", pure: true, mayImport: ["Fleet", "Configuration", "Rules"]),
     Room(name: "Escalation", pure: true, mayImport: ["Fleet", "Configuration", "Incidents"]),
-    Room(name: "Observability", pure: false, mayImport: ["CSystemd"]),
+    Room(name: "Observability", pure: false, mayImport: ["Fleet", "CSystemd"]),
     Room(name: "Kafka", pure: false, mayImport: ["CRdKafka"]),
     Room(name: "HTTP", pure: false, mayImport: ["CCrypto", "CCurl", "CMicrohttpd"]),
     Room(name: "SQLite", pure: false, mayImport: ["CSQLite"]),
