@@ -90,7 +90,7 @@ let package = Package(
         tests("Incidents", "Incidents", "Fleet", "Configuration", "Rules"),
         tests("Escalation", "Escalation", "Fleet", "Configuration", "Incidents", "Rules"),
         tests("Edge", "Fleet", "Configuration", "HTTP", "Observability", "SQLite"),
-        tests("Kafka", "Kafka"),
+        tests("Kafka", "Kafka", "CRdKafka"),
         tests("Notification", "Notification", "Fleet", "Escalation", "HTTP", "Observability"),
         tests("Ledger", "Ledger", "Fleet", "Incidents", "Escalation", "Rules", "SQLite"),
         tests("Console", "Console", "Fleet", "Incidents", "Escalation", "HTTP", "Ledger"),
