@@ -97,6 +97,13 @@ package struct Directory: Sendable {
         guard devices[Int(index.value)].lastSeen < time else { return }
         devices[Int(index.value)].lastSeen = time
     }
+
+    /// Notes a sample of `index` and where it came from; the partition may be another than before.
+    package mutating func touch(_ index: DeviceIndex, at time: Instant, from origin: Partition) {
+        touch(index, at: time)
+        guard devices[Int(index.value)].origin != origin else { return }
+        devices[Int(index.value)].origin = origin
+    }
 }
 
 extension Labels {

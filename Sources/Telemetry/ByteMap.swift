@@ -1,0 +1,128 @@
+/// What was learned about a run of bytes: a number for every distinct run, found again by hash.
+///
+/// The bytes themselves are kept and compared, so that two runs with one hash stay two runs. It
+/// does not forget single entries: when it is full its owner clears it, counts that, and learns
+/// again, which costs one slow look at each run and nothing else.
+struct ByteMap: Sendable {
+    private struct Entry: Sendable {
+        var hash: UInt64
+        var offset: Int32
+        var length: Int32
+        /// What the run was looked up as; the same bytes may mean different things.
+        var salt: UInt32
+        var value: Int32
+    }
+
+    private var entries: [Entry] = []
+    private var bytes: [UInt8] = []
+    /// Open addressing, -1 is free; the size is a power of two, at least twice the entries.
+    private var buckets: [Int32] = Array(repeating: -1, count: 64)
+    private let hashMask: UInt64
+
+    /// - Parameter hashMask: all ones, but for a test that wants every hash to be the same.
+    init(hashMask: UInt64) { self.hashMask = hashMask }
+
+    var count: Int { entries.count }
+    var byteCount: Int { bytes.count }
+
+    mutating func removeAll() {
+        entries.removeAll(keepingCapacity: true)
+        bytes.removeAll(keepingCapacity: true)
+        for index in buckets.indices { buckets[index] = -1 }
+    }
+
+    /// The hash of several runs, taken one behind the other.
+    @inline(__always)
+    func hash(_ payload: Span<UInt8>, _ runs: [Range<Int32>], salt: UInt32) -> UInt64 {
+        var hash = UInt64(salt)
+        for run in runs {
+            hash = payload.hash(Int(run.lowerBound)..<Int(run.upperBound), seed: hash)
+        }
+        return hash & hashMask
+    }
+
+    @inline(__always)
+    func hash(_ payload: Span<UInt8>, _ run: Range<Int>, salt: UInt32) -> UInt64 {
+        payload.hash(run, seed: UInt64(salt)) & hashMask
+    }
+
+    /// The value of `runs`, or nil where they were never added.
+    @inline(__always)
+    func find(
+        _ payload: Span<UInt8>, _ runs: [Range<Int32>], salt: UInt32, hash: UInt64
+    ) -> Int32? {
+        var bucket = Int(truncatingIfNeeded: hash) & (buckets.count &- 1)
+        let stored = bytes.span
+        while buckets[bucket] >= 0 {
+            let entry = entries[Int(buckets[bucket])]
+            if entry.hash == hash, entry.salt == salt {
+                var offset = Int(entry.offset)
+                let end = offset &+ Int(entry.length)
+                var isSame = true
+                for run in runs where isSame {
+                    let range = Int(run.lowerBound)..<Int(run.upperBound)
+                    isSame =
+                        offset &+ range.count <= end
+                        && payload.equals(range, stored, at: offset)
+                    offset &+= range.count
+                }
+                if isSame, offset == end { return entry.value }
+            }
+            bucket = (bucket &+ 1) & (buckets.count &- 1)
+        }
+        return nil
+    }
+
+    /// The value of one run, or nil where it was never added.
+    @inline(__always)
+    func find(_ payload: Span<UInt8>, _ run: Range<Int>, salt: UInt32, hash: UInt64) -> Int32? {
+        var bucket = Int(truncatingIfNeeded: hash) & (buckets.count &- 1)
+        while buckets[bucket] >= 0 {
+            let entry = entries[Int(buckets[bucket])]
+            if entry.hash == hash, entry.salt == salt, Int(entry.length) == run.count,
+                payload.equals(run, bytes.span, at: Int(entry.offset))
+            {
+                return entry.value
+            }
+            bucket = (bucket &+ 1) & (buckets.count &- 1)
+        }
+        return nil
+    }
+
+    mutating func add(
+        _ payload: Span<UInt8>, _ runs: [Range<Int32>], salt: UInt32, hash: UInt64, value: Int32
+    ) {
+        let offset = bytes.count
+        for run in runs {
+            for index in Int(run.lowerBound)..<Int(run.upperBound) { bytes.append(payload[index]) }
+        }
+        insert(offset, salt, hash, value)
+    }
+
+    mutating func add(
+        _ payload: Span<UInt8>, _ run: Range<Int>, salt: UInt32, hash: UInt64, value: Int32
+    ) {
+        let offset = bytes.count
+        for index in run { bytes.append(payload[index]) }
+        insert(offset, salt, hash, value)
+    }
+
+    private mutating func insert(_ offset: Int, _ salt: UInt32, _ hash: UInt64, _ value: Int32) {
+        entries.append(
+            Entry(
+                hash: hash, offset: Int32(clamping: offset),
+                length: Int32(clamping: bytes.count - offset), salt: salt, value: value))
+        if entries.count * 2 > buckets.count {
+            buckets = Array(repeating: -1, count: buckets.count * 2)
+            for index in entries.indices { place(index) }
+        } else {
+            place(entries.count - 1)
+        }
+    }
+
+    private mutating func place(_ index: Int) {
+        var bucket = Int(truncatingIfNeeded: entries[index].hash) & (buckets.count - 1)
+        while buckets[bucket] >= 0 { bucket = (bucket + 1) & (buckets.count - 1) }
+        buckets[bucket] = Int32(truncatingIfNeeded: index)
+    }
+}

@@ -1,0 +1,189 @@
+import Fleet
+
+/// What a decoder must know of earlier messages to read the next one.
+///
+/// Sources that send one value per message leave it to the reader to put sums and quotients
+/// together; sticky gauges mean something only when they change. All of it is small, keyed by
+/// device, bounded, and part of a checkpoint: a restart must not forget which fault was shown.
+struct DecoderMemory: Sendable {
+    /// What a remembered number is for.
+    enum Use: UInt64, Sendable {
+        case sticky, faultCount, peak, increments, rank, rate
+    }
+
+    struct Scalar: Sendable, Equatable {
+        var value: Double
+        var time: Int64
+    }
+
+    struct Part: Sendable, Equatable {
+        var id: UInt16
+        var value: Double
+        var time: Int64
+        var hasArrived: Bool
+        /// How many rounds went by without it.
+        var missed: UInt8
+    }
+
+    struct Combination: Sendable, Equatable {
+        var parts: [Part] = []
+        /// Whether a whole round was seen, so that it is known which parts there are.
+        var isSettled = false
+    }
+
+    private(set) var scalars: [UInt64: Scalar] = [:]
+    private(set) var combinations: [UInt64: Combination] = [:]
+    /// Numbers not remembered because the bound was reached.
+    private(set) var refused: UInt64 = 0
+    private let entriesMax: Int
+
+    private var undoScalars: [(UInt64, Scalar?)] = []
+    private var undoCombinations: [(UInt64, Combination?)] = []
+    private var keepsUndo = false
+
+    init(entriesMax: Int) { self.entriesMax = entriesMax }
+
+    /// Starts a message; `canFail` says that it may yet be taken back after values were applied.
+    mutating func begin(canFail: Bool) {
+        keepsUndo = canFail
+        if !undoScalars.isEmpty { undoScalars.removeAll(keepingCapacity: true) }
+        if !undoCombinations.isEmpty { undoCombinations.removeAll(keepingCapacity: true) }
+    }
+
+    /// Forgets what the current message taught.
+    mutating func rollBack() {
+        while let (key, old) = undoScalars.popLast() { scalars[key] = old }
+        while let (key, old) = undoCombinations.popLast() { combinations[key] = old }
+    }
+
+    private static func key(
+        _ device: DeviceIndex, _ metric: Metric, _ use: Use, _ part: Int
+    ) -> UInt64 {
+        UInt64(device.value) << 32 | UInt64(metric.rawValue & 0xFF) << 24 | use.rawValue << 20
+            | UInt64(truncatingIfNeeded: part) & 0xF_FFFF
+    }
+
+    func scalar(_ device: DeviceIndex, _ metric: Metric, _ use: Use, _ part: Int = 0) -> Scalar? {
+        scalars[DecoderMemory.key(device, metric, use, part)]
+    }
+
+    mutating func remember(
+        _ value: Double, at time: Instant, _ device: DeviceIndex, _ metric: Metric, _ use: Use,
+        _ part: Int = 0
+    ) {
+        let key = DecoderMemory.key(device, metric, use, part)
+        if keepsUndo { undoScalars.append((key, scalars[key])) }
+        guard scalars.count < entriesMax || scalars[key] != nil else {
+            refused &+= 1
+            return
+        }
+        scalars[key] = Scalar(value: value, time: time.milliseconds)
+    }
+
+    /// Notes one part and says whether it was the last one of its round.
+    ///
+    /// A round ends when a part comes again. Which parts belong to it is known from the rounds
+    /// before, so the first one gives nothing; a part that stays away for three rounds is dropped.
+    /// Half a sum is never given: it would look like a fault.
+    ///
+    /// - Returns: the parts of the finished round, or an empty list.
+    mutating func arrive(
+        _ part: UInt16, _ value: Double, at time: Instant, _ device: DeviceIndex, _ metric: Metric
+    ) -> [Part] {
+        let key = DecoderMemory.key(device, metric, .sticky, 0)
+        if keepsUndo { undoCombinations.append((key, combinations[key])) }
+        guard combinations.count < entriesMax || combinations[key] != nil else {
+            refused &+= 1
+            return []
+        }
+        return combinations[key, default: Combination()].arrive(part, value, time.milliseconds)
+    }
+}
+
+extension DecoderMemory.Combination {
+    /// More parts than 18 links in two directions and four kinds of error have.
+    static let partsMax = 160
+    private static let roundsMissedMax: UInt8 = 3
+
+    fileprivate mutating func arrive(
+        _ id: UInt16, _ value: Double, _ time: Int64
+    ) -> [DecoderMemory.Part] {
+        if let index = parts.firstIndex(where: { $0.id == id }) {
+            // Late or sent twice: the round it belonged to is over.
+            guard time > parts[index].time else { return [] }
+            if parts[index].hasArrived { endRound() }
+        } else if parts.count >= Self.partsMax {
+            return []
+        }
+        if let index = parts.firstIndex(where: { $0.id == id }) {
+            parts[index].value = value
+            parts[index].time = time
+            parts[index].hasArrived = true
+            parts[index].missed = 0
+        } else {
+            parts.append(
+                DecoderMemory.Part(id: id, value: value, time: time, hasArrived: true, missed: 0))
+        }
+        return isSettled && parts.allSatisfy(\.hasArrived) ? parts : []
+    }
+
+    private mutating func endRound() {
+        isSettled = true
+        for index in parts.indices {
+            if !parts[index].hasArrived { parts[index].missed += 1 }
+            parts[index].hasArrived = false
+        }
+        parts.removeAll { $0.missed >= Self.roundsMissedMax }
+    }
+}
+
+/// One remembered number in a form that a checkpoint can hold.
+package struct RememberedValue: Codable, Equatable, Sendable {
+    /// Device, metric and purpose in one number; stable within a release.
+    package let key: UInt64
+    /// -1 for a number of its own, otherwise the part of a combination.
+    package let part: Int32
+    package let value: Double
+    package let time: Int64
+    /// Of a part: whether it has arrived (1), whether its combination is settled (2), and how many
+    /// rounds it missed (from 4).
+    package let state: UInt16
+}
+
+extension DecoderMemory {
+    /// Everything remembered, in one order whatever the history.
+    var values: [RememberedValue] {
+        var all = scalars.map { key, scalar in
+            RememberedValue(key: key, part: -1, value: scalar.value, time: scalar.time, state: 0)
+        }
+        for (key, combination) in combinations {
+            for part in combination.parts {
+                let state =
+                    (part.hasArrived ? 1 : 0) | (combination.isSettled ? 2 : 0)
+                    | UInt16(part.missed) << 2
+                all.append(
+                    RememberedValue(
+                        key: key, part: Int32(part.id), value: part.value, time: part.time,
+                        state: state))
+            }
+        }
+        return all.sorted { ($0.key, $0.part) < ($1.key, $1.part) }
+    }
+
+    mutating func restore(_ values: [RememberedValue]) {
+        scalars.removeAll()
+        combinations.removeAll()
+        for value in values where scalars.count + combinations.count < entriesMax {
+            guard value.part >= 0 else {
+                scalars[value.key] = Scalar(value: value.value, time: value.time)
+                continue
+            }
+            combinations[value.key, default: Combination()].isSettled = value.state & 2 != 0
+            combinations[value.key]?.parts.append(
+                Part(
+                    id: UInt16(clamping: value.part), value: value.value, time: value.time,
+                    hasArrived: value.state & 1 != 0,
+                    missed: UInt8(truncatingIfNeeded: value.state >> 2)))
+        }
+    }
+}

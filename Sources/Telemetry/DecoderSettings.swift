@@ -1,0 +1,44 @@
+/// How a topic is read; the bounds protect months of memory from one bad producer.
+package struct DecoderSettings: Sendable {
+    /// Kafka's own default of 1 MB; a larger message is refused unread.
+    package var messageBytesMax = 1 << 20
+    /// No producer nests deeper than 8.
+    package var depthMax = 32
+    /// An event time further ahead of the clock than this is a broken clock.
+    package var futureSkew: Duration = .seconds(60)
+    package var timestampUnit = TimestampUnit.automatic
+    /// Formats whose unknown names become opaque series instead of being counted and dropped.
+    package var opaqueFormats: Set<WireFormat> = [.native]
+    /// Labels for devices whose producer does not say where they are.
+    package var cluster = ""
+    package var region = ""
+    /// About 500 bytes stand behind each label set; beyond, all are forgotten and read again.
+    package var labelSetsMax = 262_144
+    package var labelBytesMax = 128 << 20
+    /// Distinct names of metrics; a site has hundreds.
+    package var namesMax = 16_384
+    /// Numbers kept between messages for sums, quotients and sticky faults; 48 bytes each.
+    package var rememberedMax = 4_000_000
+    /// Faults taken from one message.
+    package var faultsPerMessageMax = 256
+    /// Bits of a hash that count; a test sets none, so that every hash collides.
+    package var hashMask: UInt64 = .max
+
+    package init() {}
+}
+
+/// What a decoder says of itself, beyond the tally of its batches.
+package struct DecoderStatistics: Sendable, Equatable {
+    package var messages: UInt64 = 0
+    package var undecodable: UInt64 = 0
+    /// Label sets known by their bytes, and those that had to be read.
+    package var labelHits: UInt64 = 0
+    package var labelMisses: UInt64 = 0
+    /// How often the tables of label sets and of names were full and started afresh.
+    package var labelClears: UInt64 = 0
+    package var nameClears: UInt64 = 0
+    /// Numbers not remembered because the bound was reached.
+    package var memoryRefused: UInt64 = 0
+
+    package init() {}
+}

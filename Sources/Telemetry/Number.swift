@@ -1,0 +1,188 @@
+/// Decimal numbers as JSON writes them, read to the nearest Double.
+enum Number {
+    /// A literal longer than this is nobody's measurement.
+    static let bytesMax = 512
+
+    struct Parsed {
+        var value: Double
+        /// One past the last byte of the literal.
+        var end: Int
+        /// Whether the literal is a plain run of digits with at most a sign.
+        var isInteger: Bool
+    }
+
+    /// Reads the JSON number that starts at `start`.
+    ///
+    /// The result is the same as `Double(String)` gives; a literal beyond the range of Double reads
+    /// as infinity, which callers refuse as a value.
+    ///
+    /// - Returns: nil where no JSON number starts.
+    @inline(__always)
+    static func parse(_ bytes: Span<UInt8>, at start: Int) -> Parsed? {
+        var position = start
+        let count = bytes.count
+        guard position < count else { return nil }
+        let isNegative = bytes[position] == Byte.minus
+        if isNegative { position &+= 1 }
+
+        var mantissa: UInt64 = 0
+        let whole = position
+        digits(bytes, &position, &mantissa)
+        let wholeDigits = position &- whole
+        guard wholeDigits > 0 else { return nil }
+        // JSON has no leading zeros: 007 is no number, 0.07 is.
+        if wholeDigits > 1, bytes[whole] == Byte.zero { return nil }
+
+        var exponent = 0
+        var digitCount = wholeDigits
+        var isInteger = true
+        if position < count, bytes[position] == Byte.dot {
+            position &+= 1
+            let fraction = position
+            digits(bytes, &position, &mantissa)
+            exponent = fraction &- position
+            guard exponent < 0 else { return nil }
+            digitCount &-= exponent
+            isInteger = false
+        }
+        if position < count, bytes[position] | 0x20 == 0x65 {
+            guard let written = readExponent(bytes, &position) else { return nil }
+            exponent &+= written
+            isInteger = false
+        }
+        guard position &- start <= bytesMax else { return nil }
+
+        // 19 digits always fit in 64 bits; leading zeros of a fraction are counted and do no harm.
+        let value: Double
+        if digitCount <= 19, let exact = scale(mantissa, exponent) {
+            value = isNegative ? -exact : exact
+        } else {
+            guard let slow = slowly(bytes, start..<position) else { return nil }
+            value = slow
+        }
+        return Parsed(value: value, end: position, isInteger: isInteger)
+    }
+
+    /// Takes a run of digits, eight at a time; wraps around beyond 19, which the caller notices.
+    @inline(__always)
+    private static func digits(_ bytes: Span<UInt8>, _ position: inout Int, _ value: inout UInt64) {
+        while true {
+            let word = bytes.word(at: position)
+            let count = leadingDigits(word)
+            guard count > 0 else { return }
+            value = value &* power(count) &+ eightDigits(word, count)
+            position &+= count
+            guard count == 8 else { return }
+        }
+    }
+
+    /// How many of the lowest bytes are ASCII digits.
+    @inline(__always)
+    private static func leadingDigits(_ word: UInt64) -> Int {
+        let shifted = word ^ 0x3030_3030_3030_3030
+        let others =
+            ((shifted & 0x7F7F_7F7F_7F7F_7F7F) &+ 0x7676_7676_7676_7676 | shifted)
+            & 0x8080_8080_8080_8080
+        return others == 0 ? 8 : others.trailingZeroBitCount >> 3
+    }
+
+    /// The value of the first `count` digits of a word, by three multiplications.
+    @inline(__always)
+    private static func eightDigits(_ word: UInt64, _ count: Int) -> UInt64 {
+        let aligned = (word &- 0x3030_3030_3030_3030) << UInt64(64 &- count &* 8)
+        let pairs = aligned &* 10 &+ (aligned >> 8)
+        let mask: UInt64 = 0x0000_00FF_0000_00FF
+        return
+            ((pairs & mask) &* 0x000F_4240_0000_0064
+            &+ ((pairs >> 16) & mask) &* 0x0000_2710_0000_0001) >> 32
+    }
+
+    @inline(__always)
+    private static func power(_ count: Int) -> UInt64 {
+        switch count {
+        case 1: 10
+        case 2: 100
+        case 3: 1_000
+        case 4: 10_000
+        case 5: 100_000
+        case 6: 1_000_000
+        case 7: 10_000_000
+        default: 100_000_000
+        }
+    }
+
+    private static func readExponent(_ bytes: Span<UInt8>, _ position: inout Int) -> Int? {
+        position += 1
+        guard position < bytes.count else { return nil }
+        let isNegative = bytes[position] == Byte.minus
+        if isNegative || bytes[position] == Byte.plus { position += 1 }
+        let first = position
+        var value = 0
+        while position < bytes.count, Byte.isDigit(bytes[position]) {
+            // Beyond 99 999 every literal is zero or infinity already.
+            value = min(value * 10 + Int(bytes[position] &- Byte.zero), 99_999)
+            position += 1
+        }
+        guard position > first else { return nil }
+        return isNegative ? -value : value
+    }
+
+    /// `mantissa · 10^exponent`, correctly rounded, or nil where that needs more than 64 bits.
+    @inline(__always)
+    private static func scale(_ mantissa: UInt64, _ exponent: Int) -> Double? {
+        if exponent == 0 { return Double(mantissa) }
+        guard exponent < 0, exponent >= -19 else {
+            return mantissa == 0 ? 0 : (exponent > 0 ? raise(mantissa, exponent) : nil)
+        }
+        // Both sides are exact in a Double, so one division rounds once (Clinger).
+        if mantissa <= 1 << 53 {
+            return Double(mantissa) / exactPower(-exponent)
+        }
+        return divide(mantissa, integerPower(-exponent))
+    }
+
+    private static func raise(_ mantissa: UInt64, _ exponent: Int) -> Double? {
+        guard exponent <= 22, mantissa <= 1 << 53 else { return nil }
+        return Double(mantissa) * exactPower(exponent)
+    }
+
+    /// Powers up to 10^22 are exact in a Double.
+    @inline(__always)
+    private static func exactPower(_ exponent: Int) -> Double {
+        exponent < 16
+            ? Double(integerPower(exponent)) : 1e16 * Double(integerPower(exponent &- 16))
+    }
+
+    @inline(__always)
+    private static func integerPower(_ exponent: Int) -> UInt64 {
+        var result: UInt64 = 1
+        var left = exponent
+        while left >= 8 {
+            result &*= 100_000_000
+            left &-= 8
+        }
+        return left == 0 ? result : result &* power(left)
+    }
+
+    /// `mantissa / divisor` by a 128-bit division whose remainder decides the rounding.
+    ///
+    /// The quotient has at least 62 bits; a remainder sets its lowest bit, far below the 53 that
+    /// stay, so the conversion to Double rounds the true value and not the truncated one.
+    private static func divide(_ mantissa: UInt64, _ divisor: UInt64) -> Double {
+        let up = mantissa.leadingZeroBitCount
+        let down = divisor.leadingZeroBitCount
+        let aligned = mantissa << UInt64(up)
+        let (quotient, remainder) = (divisor << UInt64(down)).dividingFullWidth(
+            (aligned >> 1, aligned << 63))
+        let sticky = remainder == 0 ? quotient : quotient | 1
+        let shift = down - up - 63
+        return Double(sticky) * Double(bitPattern: UInt64(1_023 + shift) << 52)
+    }
+
+    /// The standard library's own conversion, for what 64 bits do not hold.
+    @inline(never)
+    private static func slowly(_ bytes: Span<UInt8>, _ range: Range<Int>) -> Double? {
+        guard range.count <= bytesMax, let text = bytes.text(range) else { return nil }
+        return Double(text)
+    }
+}
