@@ -102,6 +102,7 @@ package struct Cohorts: Sendable {
             if tables[table].members[Int(old)].isEmpty { tables[table].empty.append(old) }
         }
         guard new >= 0 else { return }
+        if tables[table].members[Int(new)].isEmpty { tables[table].empty.removeAll { $0 == new } }
         let place = lowerBound(tables[table].members[Int(new)], device)
         tables[table].members[Int(new)].insert(device, at: place)
     }
