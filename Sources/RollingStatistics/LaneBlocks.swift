@@ -9,6 +9,9 @@ import CLanes
 package struct LaneBlocks: ~Copyable {
     package static let bytesPerBlock = 512
 
+    /// What the kernel that runs was built for.
+    package static let instructionSet = "baseline"
+
     private var state: UnsafeMutablePointer<SIMD16<Float>>
     /// Blocks that may be named.
     package private(set) var count: Int

@@ -1,0 +1,104 @@
+import Glibc
+
+/// One side of a comparison: a name, and a call that does some work and says how much it was.
+struct Side {
+    let name: String
+    let work: () throws(BenchError) -> Double
+}
+
+/// Work per second of one side, over all repetitions.
+struct Rates {
+    let name: String
+    let sorted: [Double]
+
+    var best: Double { sorted.last ?? 0 }
+    var median: Double { sorted.isEmpty ? 0 : sorted[sorted.count / 2] }
+}
+
+/// One line of the result: ours against a denominator of the same run.
+struct Row {
+    let name: String
+    let unit: String
+    let ours: Rates
+    let denominator: Rates
+
+    var ratioBest: Double { ratio(ours.best, denominator.best) }
+    var ratioMedian: Double { ratio(ours.median, denominator.median) }
+
+    private func ratio(_ ours: Double, _ denominator: Double) -> Double {
+        denominator > 0 ? ours / denominator : 0
+    }
+
+    func show() {
+        print("\n\(name), \(unit)")
+        for side in [ours, denominator] {
+            line(side.name, engineering(side.best), engineering(side.median))
+        }
+        line("ratio", fixed(ratioBest), fixed(ratioMedian))
+    }
+
+    private func line(_ name: String, _ best: String, _ median: String) {
+        let columns = [best, median].map { $0.padded(9, left: true) }
+        print("  \(name.padded(36)) best \(columns[0])   median \(columns[1])")
+    }
+
+    private func fixed(_ ratio: Double) -> String {
+        let thousandths = Int((ratio * 1_000).rounded())
+        let fraction = String(thousandths % 1_000)
+        return "\(thousandths / 1_000)." + String(repeating: "0", count: 3 - fraction.count)
+            + fraction
+    }
+
+    var json: String {
+        let fields = [
+            "\"name\": \"\(name)\"", "\"ours\": \(ours.best)",
+            "\"denominator\": \(denominator.best)", "\"unit\": \"\(unit)\"",
+            "\"ratio_best\": \(ratioBest)", "\"ratio_median\": \(ratioMedian)",
+        ]
+        return "  {" + fields.joined(separator: ", ") + "}"
+    }
+}
+
+/// Measures all sides in turn, again and again, so that a disturbance hits them alike.
+///
+/// Each side runs once unmeasured. A side must work for tens of milliseconds a call: the clock is
+/// read twice around each, and a scheduler's hiccup should not decide.
+func interleave(_ sides: [Side], repetitions: Int) throws(BenchError) -> [Rates] {
+    for side in sides { _ = try side.work() }
+    var rates = [[Double]](repeating: [], count: sides.count)
+    for _ in 0..<repetitions {
+        for (index, side) in sides.enumerated() {
+            let start = monotonicNanoseconds()
+            let work = try side.work()
+            let elapsed = monotonicNanoseconds() - start
+            rates[index].append(work * 1e9 / Double(max(elapsed, 1)))
+        }
+    }
+    return zip(sides, rates).map { Rates(name: $0.name, sorted: $1.sorted()) }
+}
+
+func monotonicNanoseconds() -> Int64 {
+    var time = timespec()
+    unsafe clock_gettime(CLOCK_MONOTONIC, &time)
+    return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
+}
+
+/// `4.17 G`: four digits and the thousand they count.
+func engineering(_ value: Double) -> String {
+    var value = value
+    for suffix in ["", " k", " M", " G", " T"] {
+        guard value >= 1_000, suffix != " T" else {
+            let rounded = value >= 100 ? (value * 10).rounded() / 10 : (value * 100).rounded() / 100
+            return "\(rounded)\(suffix)"
+        }
+        value /= 1_000
+    }
+    return "\(value)"
+}
+
+extension String {
+    func padded(_ width: Int, left: Bool = false) -> String {
+        let blanks = String(repeating: " ", count: max(0, width - count))
+        return left ? blanks + self : self + blanks
+    }
+}
