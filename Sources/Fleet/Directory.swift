@@ -49,6 +49,9 @@ package struct Directory: Sendable {
     /// Identities refused because the directory was full.
     package private(set) var refused: UInt64 = 0
     private var indices: [String: DeviceIndex] = [:]
+    /// Devices whose entry is new or changed since `takeChanges`, each once.
+    private var changes: [DeviceIndex] = []
+    private var isChanged: [Bool] = []
     package let devicesMax: Int
 
     /// - Parameter devicesMax: about 4 KB of detector state stand behind each device.
@@ -70,8 +73,14 @@ package struct Directory: Sendable {
         _ id: String, labels: Labels, origin: Partition, at time: Instant
     ) -> DeviceIndex? {
         if let index = indices[id] {
-            devices[Int(index.value)].labels.merge(labels)
-            devices[Int(index.value)].origin = origin
+            let place = Int(index.value)
+            var merged = devices[place].labels
+            merged.merge(labels)
+            if merged != devices[place].labels || origin != devices[place].origin {
+                devices[place].labels = merged
+                devices[place].origin = origin
+                noteChange(of: index)
+            }
             return index
         }
         guard devices.count < devicesMax else {
@@ -82,14 +91,34 @@ package struct Directory: Sendable {
         devices.append(
             Device(id: id, labels: labels, firstSeen: time, lastSeen: time, origin: origin))
         indices[id] = index
+        isChanged.append(false)
+        noteChange(of: index)
         return index
+    }
+
+    /// The devices that are new, or whose labels or origin changed, since the last call.
+    ///
+    /// Whoever keeps state beside this directory asks once per batch instead of comparing labels.
+    package mutating func takeChanges() -> [DeviceIndex] {
+        for index in changes { isChanged[Int(index.value)] = false }
+        defer { changes.removeAll(keepingCapacity: true) }
+        return changes
+    }
+
+    private mutating func noteChange(of index: DeviceIndex) {
+        guard !isChanged[Int(index.value)] else { return }
+        isChanged[Int(index.value)] = true
+        changes.append(index)
     }
 
     /// Puts back a device that an earlier process knew.
     package mutating func restore(_ device: Device) {
         guard indices[device.id] == nil, devices.count < devicesMax else { return }
-        indices[device.id] = DeviceIndex(UInt32(devices.count))
+        let index = DeviceIndex(UInt32(devices.count))
+        indices[device.id] = index
         devices.append(device)
+        isChanged.append(false)
+        noteChange(of: index)
     }
 
     /// Notes that a sample of `index` carried `time`; older ones change nothing.

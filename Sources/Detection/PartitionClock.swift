@@ -1,0 +1,106 @@
+package import Fleet
+
+/// How far event time has come in one partition.
+///
+/// One host with a wrong clock must not make all others look late, so the watermark is not the
+/// newest time but the time that several hosts have reached. A host that died would hold it back
+/// for ever; it is let go when the others have moved on without it.
+package struct PartitionClock: Sendable {
+    package let partition: Partition
+    /// Milliseconds that the hosts of this partition have reached; never goes back.
+    package private(set) var watermark: Int64 = .min
+    /// The watermark, or what the caller said in its place where that is later.
+    package private(set) var effective: Int64 = .min
+    /// Where the stream resumed after a gap of its own: nothing before it was anyone's absence.
+    package private(set) var resumedAt: Int64 = .min
+
+    private var hosts = SIMD4<Int32>(repeating: .min)
+    private var times = SIMD4<Int64>(repeating: .min)
+    private var used = 0
+    private var wanted = 1
+    private var leaderMoves = 0
+    private var known: Set<Int32> = []
+
+    /// A jump by more than this, and by more than three sample intervals, is a gap in the stream.
+    static let gapMilliseconds: Int64 = 90_000
+
+    init(partition: Partition) { self.partition = partition }
+
+    /// Notes that `host` sends to this partition.
+    ///
+    /// One or two hosts cannot outvote a wrong clock; from three up two must agree, four from 32.
+    mutating func note(host: Int32) {
+        guard known.count < 100_000, known.insert(host).inserted else { return }
+        wanted = known.count < 3 ? 1 : min(4, 2 + known.count / 16)
+    }
+
+    /// Feeds the time of one row.
+    ///
+    /// - Returns: whether `effective` moved.
+    mutating func observe(host: Int32, at time: Int64, interval: Int64) -> Bool {
+        guard time > watermark else { return false }
+        let before = smallest
+        let leader = largest
+        place(host, time)
+        if time > leader {
+            leaderMoves = smallest == before ? leaderMoves + 1 : 0
+            // Four moves of each leader without the last one: it is gone, not slow.
+            if used > 1 && leaderMoves >= 4 * (used - 1) { dropSmallest() }
+        }
+        let reached = smallest
+        guard reached > watermark else { return false }
+        if watermark != .min,
+            reached - watermark > max(PartitionClock.gapMilliseconds, 3 * interval)
+        {
+            resumedAt = reached
+        }
+        watermark = reached
+        guard watermark > effective else { return false }
+        effective = watermark
+        return true
+    }
+
+    /// The caller knows better: the partition is read to its end while others went on.
+    mutating func advance(to time: Int64) {
+        effective = max(effective, time)
+    }
+
+    private var smallest: Int64 {
+        var least = Int64.max
+        for index in 0..<used { least = min(least, times[index]) }
+        return used == 0 ? .min : least
+    }
+
+    private var largest: Int64 {
+        var most = Int64.min
+        for index in 0..<used { most = max(most, times[index]) }
+        return most
+    }
+
+    private mutating func place(_ host: Int32, _ time: Int64) {
+        for index in 0..<used where hosts[index] == host {
+            times[index] = max(times[index], time)
+            return
+        }
+        if used < wanted {
+            hosts[used] = host
+            times[used] = time
+            used += 1
+            return
+        }
+        var last = 0
+        for index in 0..<used where times[index] < times[last] { last = index }
+        guard times[last] < time else { return }
+        hosts[last] = host
+        times[last] = time
+    }
+
+    private mutating func dropSmallest() {
+        var last = 0
+        for index in 0..<used where times[index] < times[last] { last = index }
+        used -= 1
+        hosts[last] = hosts[used]
+        times[last] = times[used]
+        leaderMoves = 0
+    }
+}

@@ -1,0 +1,222 @@
+/// What leaves remember, dense by subject: times in milliseconds and numbers, none at first.
+struct Pool {
+    /// Slices of a sliding window; it reaches back one slice more than it must.
+    static let slices = 8
+    /// Values that compete for being the usual one, each with the seconds it was seen.
+    static let levels = 4
+    /// How many phases were seen, and how long the last eight lasted.
+    static let durations = 9
+    /// Sum and count of the slice in work, and the means of the last twenty.
+    static let points = 22
+
+    let timeStride: Int
+    let numberStride: Int
+    private(set) var count = 0
+    var times: [Int64] = []
+    var numbers: [Float] = []
+
+    init(timeStride: Int, numberStride: Int) {
+        self.timeStride = timeStride
+        self.numberStride = numberStride
+    }
+
+    mutating func grow(to count: Int) {
+        guard count > self.count else { return }
+        times.append(contentsOf: repeatElement(.min, count: (count - self.count) * timeStride))
+        numbers.append(contentsOf: repeatElement(.nan, count: (count - self.count) * numberStride))
+        self.count = count
+    }
+
+    mutating func reset(_ index: Int) {
+        for place in index * timeStride..<(index + 1) * timeStride { times[place] = .min }
+        for place in index * numberStride..<(index + 1) * numberStride { numbers[place] = .nan }
+    }
+
+    var bytes: Int { times.count * 8 + numbers.count * 4 }
+}
+
+/// Where each rule stands with each subject.
+struct StateTable {
+    enum Phase: UInt8 { case idle, pending, firing, clearing, held }
+
+    let stride: Int
+    private(set) var count = 0
+    var phases: [UInt8] = []
+    /// Since when the condition holds.
+    var since: [Int64] = []
+    /// Since when it does not, while clearing; the last edge, while firing.
+    var turned: [Int64] = []
+
+    init(stride: Int) { self.stride = stride }
+
+    mutating func grow(to count: Int) {
+        guard count > self.count else { return }
+        let more = (count - self.count) * stride
+        phases.append(contentsOf: repeatElement(0, count: more))
+        since.append(contentsOf: repeatElement(.min, count: more))
+        turned.append(contentsOf: repeatElement(.min, count: more))
+        self.count = count
+    }
+
+    func phase(_ place: Int) -> Phase { Phase(rawValue: phases[place]) ?? .idle }
+
+    var bytes: Int { phases.count * 17 }
+}
+
+/// What is known of a condition.
+enum Truth: UInt8 {
+    case no, yes
+    /// It was known, and is not now.
+    case unknown
+    /// It cannot be asked of this device, by design.
+    case dropped
+
+    init(_ holds: Bool) { self = holds ? .yes : .no }
+}
+
+extension Pool {
+    /// Adds to the slice of a window that `time` falls in.
+    mutating func add(_ amount: Float, at time: Int64, window: Int64, timeAt: Int, numbersAt: Int) {
+        slide(to: time, window: window, timeAt: timeAt, numbersAt: numbersAt, width: 1)
+        let place = numbersAt + Pool.slot(time, window)
+        numbers[place] = (numbers[place].isNaN ? 0 : numbers[place]) + amount
+    }
+
+    /// The sum over the window that ends at `time`.
+    mutating func sum(at time: Int64, window: Int64, timeAt: Int, numbersAt: Int) -> Float {
+        slide(to: time, window: window, timeAt: timeAt, numbersAt: numbersAt, width: 1)
+        var total: Float = 0
+        for place in numbersAt..<numbersAt + Pool.slices where !numbers[place].isNaN {
+            total += numbers[place]
+        }
+        return total
+    }
+
+    /// Widens the range of the slice that `time` falls in.
+    mutating func widen(_ value: Float, at time: Int64, window: Int64, timeAt: Int, numbersAt: Int)
+    {
+        slide(to: time, window: window, timeAt: timeAt, numbersAt: numbersAt, width: 2)
+        let place = numbersAt + 2 * Pool.slot(time, window)
+        numbers[place] = numbers[place].isNaN ? value : min(numbers[place], value)
+        numbers[place + 1] = numbers[place + 1].isNaN ? value : max(numbers[place + 1], value)
+    }
+
+    private static func slot(_ time: Int64, _ window: Int64) -> Int {
+        let slice = time / max(window / Int64(slices - 1), 1) % Int64(slices)
+        return Int(slice < 0 ? slice + Int64(slices) : slice)
+    }
+
+    /// Forgets slices that fell out of the window.
+    private mutating func slide(
+        to time: Int64, window: Int64, timeAt: Int, numbersAt: Int, width: Int
+    ) {
+        let size = max(window / Int64(Pool.slices - 1), 1)
+        let slice = time / size
+        let last = times[timeAt]
+        guard slice > last else { return }
+        times[timeAt] = slice
+        let passed = last == .min ? Int64(Pool.slices) : min(slice - last, Int64(Pool.slices))
+        for step in 0..<passed {
+            let slot = Pool.slot((slice - step) * size, window)
+            for place in numbersAt + slot * width..<numbersAt + (slot + 1) * width {
+                numbers[place] = .nan
+            }
+        }
+    }
+
+    /// Counts seconds for `value` among the values that compete for being usual.
+    mutating func learn(_ value: Float, seconds: Float, window: Int64, numbersAt: Int) {
+        var least = numbersAt
+        var total: Float = 0
+        for place in stride(from: numbersAt, to: numbersAt + 2 * Pool.levels, by: 2) {
+            if numbers[place].isNaN || numbers[place] == value {
+                numbers[place] = value
+                numbers[place + 1] = (numbers[place + 1].isNaN ? 0 : numbers[place + 1]) + seconds
+                return trim(window, numbersAt)
+            }
+            if numbers[place + 1] < numbers[least + 1] { least = place }
+            total += numbers[place + 1]
+        }
+        numbers[least] = value
+        numbers[least + 1] = seconds
+    }
+
+    private mutating func trim(_ window: Int64, _ numbersAt: Int) {
+        var total: Float = 0
+        for place in stride(from: numbersAt, to: numbersAt + 2 * Pool.levels, by: 2)
+        where !numbers[place].isNaN { total += numbers[place + 1] }
+        guard total > Float(window) * 0.001 else { return }
+        for place in stride(from: numbersAt, to: numbersAt + 2 * Pool.levels, by: 2) {
+            numbers[place + 1] *= 0.5
+        }
+    }
+
+    /// The value seen longest, once it was seen for ten minutes.
+    func usual(numbersAt: Int) -> Float? {
+        var best = numbersAt
+        for place in stride(from: numbersAt, to: numbersAt + 2 * Pool.levels, by: 2)
+        where !numbers[place].isNaN && numbers[place + 1] > numbers[best + 1] { best = place }
+        return numbers[best + 1] >= 600 ? numbers[best] : nil
+    }
+}
+
+/// A CUSUM of interval means against a frozen reference, in the numbers of a pool.
+enum Drift {
+    /// Reference sum and count, sum and count of the interval in work, the sums up and down, and
+    /// the last departure.
+    static let numbers = 7
+
+    /// Feeds one value; a completed interval moves the sums.
+    static func feed(
+        _ value: Float, at time: Int64, _ test: CusumTest, _ pool: inout Pool, timeAt: Int,
+        at n: Int
+    ) {
+        let interval = time / test.every
+        if pool.times[timeAt] != interval {
+            if pool.times[timeAt] != .min { close(test, &pool, n) }
+            pool.times[timeAt] = interval
+            pool.numbers[n + 2] = 0
+            pool.numbers[n + 3] = 0
+        }
+        pool.numbers[n + 2] += value
+        pool.numbers[n + 3] += 1
+    }
+
+    private static func close(_ test: CusumTest, _ pool: inout Pool, _ n: Int) {
+        guard pool.numbers[n + 3] > 0 else { return }
+        let mean = pool.numbers[n + 2] / pool.numbers[n + 3]
+        let learned = pool.numbers[n + 1].isNaN ? 0 : pool.numbers[n + 1]
+        if learned * Float(test.every) < Float(test.least) {
+            pool.numbers[n] = (learned == 0 ? 0 : pool.numbers[n]) + mean
+            pool.numbers[n + 1] = learned + 1
+            pool.numbers[n + 4] = 0
+            pool.numbers[n + 5] = 0
+            return
+        }
+        let reference = pool.numbers[n] / learned
+        guard !test.isRelative || abs(reference) > 1e-9 else { return }
+        let departure = test.isRelative ? mean / reference - 1 : mean - reference
+        pool.numbers[n + 6] = departure
+        // Full at twice the budget, so that it clears when the cause is gone.
+        let full = 2 * test.budget
+        let up = pool.numbers[n + 4] + (departure - test.deadband)
+        let down = pool.numbers[n + 5] + (-departure - test.deadband)
+        pool.numbers[n + 4] = min(max(up, 0), full)
+        pool.numbers[n + 5] = min(max(down, 0), full)
+        // A longer reference is a better one, but what departs must not become part of it.
+        if learned * Float(test.every) < Float(test.frozen), abs(departure) <= test.deadband {
+            pool.numbers[n] += mean
+            pool.numbers[n + 1] = learned + 1
+        }
+    }
+
+    static func truth(
+        _ test: CusumTest, _ pool: Pool, at n: Int, isFiring: Bool
+    ) -> Truth {
+        guard !pool.numbers[n + 6].isNaN else { return .unknown }
+        let limit = isFiring ? test.budget * 0.8 : test.budget
+        let up = test.direction != .down && pool.numbers[n + 4] >= limit
+        let down = test.direction != .up && pool.numbers[n + 5] >= limit
+        return Truth(up || down)
+    }
+}

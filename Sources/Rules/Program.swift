@@ -1,0 +1,423 @@
+import Detection
+import Fleet
+import Telemetry
+
+/// A rule on one scope, as flat numbers: what evaluation reads instead of the rule.
+struct CompiledRule {
+    /// Index into the book's rules.
+    let rule: Int
+    /// nil for a rule on devices.
+    let group: CohortKind?
+    /// Its place in the state table of its scope.
+    let local: Int
+    let root: Int
+    let hold: Int64
+    let clearHold: Int64
+    let required: UInt16
+    let refused: UInt16
+    let membersMin: Int
+    let membersMax: Int
+    let hostPresent: Bool
+    let isEvent: Bool
+    /// Judged at each tick of the device instead of at steps.
+    let isTick: Bool
+    let isShadow: Bool
+    /// Compiled rules that may silence this one.
+    var sources: [Int] = []
+    /// Compiled rules that this one may silence.
+    var targets: [Int] = []
+}
+
+/// One node of a condition; children lie side by side.
+struct CompiledNode {
+    enum Kind: UInt8 { case all, any, atLeast, not, members, held, gated, leaf }
+
+    var kind = Kind.leaf
+    /// Evaluates every child: one of them counts time.
+    var isExhaustive = false
+    var ofHosts = false
+    var first: Int32 = 0
+    var count: Int32 = 0
+    var leaf: Int32 = -1
+    var least: Int32 = 1
+    var most: Int32 = .max
+    var fraction: Float = .nan
+    var clearFraction: Float = .nan
+    var hold: Int64 = 0
+    var time: Int32 = -1
+    var gate = GateTest()
+}
+
+/// One leaf, with its registers and its places in the pool.
+struct CompiledLeaf {
+    enum Kind: UInt8 {
+        case threshold, state, delta, rate, zscore, flatline, steady, absence, event, count
+        case peer, cusum, usual, duration, forecast
+    }
+
+    var kind = Kind.threshold
+    var aggregate: Aggregate?
+    var isOptional = false
+    /// A state, a counter or a limit is sent rarely and stays true.
+    var isSlow = false
+    var fractional = false
+    var metric = Metric(rawValue: 0)
+    /// Register of the metric; -1 without one.
+    var register: Int32 = -1
+    /// Register of the metric that it is a share of; -1 none, -2 the device's own mean.
+    var relative: Int32 = -1
+    var bound = Bound()
+    var state = StateTest()
+    /// Threshold of a delta, share of a steadiness, limit of a z.
+    var amount: Float = 0
+    var direction = Direction.both
+    var window: Int64 = 0
+    /// First places in the pool of its scope; -1 where it keeps nothing.
+    var time: Int32 = -1
+    var number: Int32 = -1
+    var absence = AbsenceTest()
+    var count = CountTest()
+    var peer = PeerTest()
+    var cusum = CusumTest()
+    var duration = DurationTest()
+    var forecast = ForecastTest()
+    /// Its slot among the peers' cached cohorts.
+    var peerSlot: Int32 = -1
+}
+
+/// All rules, compiled.
+struct Program {
+    var rules: [CompiledRule] = []
+    var nodes: [CompiledNode] = []
+    var leaves: [CompiledLeaf] = []
+    /// Register group of a metric group; -1 where no rule reads it.
+    var registerGroup = [Int](repeating: -1, count: Vocabulary.groupsMax)
+    var registerGroups = 0
+    /// By metric group: rules to judge at a tick that brings any of `lanes`.
+    var ticks = [[TickEntry]](repeating: [], count: Vocabulary.groupsMax)
+    /// By metric group: leaves that must see every value.
+    var feeds = [[FeedEntry]](repeating: [], count: Vocabulary.groupsMax)
+    /// Compiled rules in the order of steps: the largest scope first.
+    var steps: [Int] = []
+    var events: [Int] = []
+    /// Numbers and times per device, and per group of each kind.
+    var deviceTimes = 0
+    var deviceNumbers = 0
+    var groupTimes = [Int](repeating: 0, count: CohortKind.allCases.count)
+    var groupNumbers = [Int](repeating: 0, count: CohortKind.allCases.count)
+    var deviceRules = 0
+    var groupRules = [Int](repeating: 0, count: CohortKind.allCases.count)
+    var peerSlots = 0
+    var groupsWithZ: UInt16 = 0
+    /// Names of metrics that only rules and messages know.
+    var opaqueNames: [Metric: String] = [:]
+    /// Some rule asks how often faults or stops came.
+    var countsEvents = false
+    /// What each rule, named by its root, keeps in the pools.
+    private(set) var takings: [(rule: Int, place: Place)] = []
+    private var rootInWork = 0
+
+    struct TickEntry {
+        let rule: Int32
+        let lanes: UInt16
+        let required: UInt16
+        let refused: UInt16
+        let local: Int32
+        let root: Int32
+    }
+
+    struct FeedEntry {
+        let leaf: Int32
+        let lane: Int32
+        let kind: CompiledLeaf.Kind
+    }
+
+    init(_ book: RuleBook, _ vocabulary: inout Vocabulary) {
+        for (index, rule) in book.rules.enumerated() {
+            for scope in rule.scopes { compile(rule, index, scope, &vocabulary) }
+        }
+        for (index, rule) in rules.enumerated() where !rule.isEvent && !rule.isTick {
+            steps.append(index)
+        }
+        steps.sort { left, right in
+            let (a, b) = (Program.rank(rules[left].group), Program.rank(rules[right].group))
+            return a == b ? left < right : a < b
+        }
+        link(book)
+    }
+
+    /// Larger things are judged first: they explain the smaller.
+    private static func rank(_ group: CohortKind?) -> Int {
+        switch group {
+        case .pipeline: 0
+        case .cluster: 1
+        case .rack: 2
+        case .host: 3
+        case .job: 4
+        case .service: 5
+        case .model, nil: 6
+        }
+    }
+
+    private mutating func link(_ book: RuleBook) {
+        for source in rules.indices {
+            for inhibition in book.rules[rules[source].rule].inhibits {
+                for target in rules.indices
+                where inhibition.covers(book.rules[rules[target].rule].id) {
+                    guard !rules[source].targets.contains(target) else { continue }
+                    rules[source].targets.append(target)
+                    rules[target].sources.append(source)
+                }
+            }
+        }
+    }
+
+    private mutating func compile(
+        _ rule: Rule, _ index: Int, _ scope: EntityKind, _ vocabulary: inout Vocabulary
+    ) {
+        let group = CohortKind(scope)
+        let local = group.map { groupRules[$0.rawValue] } ?? deviceRules
+        if let group { groupRules[group.rawValue] += 1 } else { deviceRules += 1 }
+        let firstLeaf = leaves.count
+        let root = nodes.count
+        rootInWork = root
+        nodes.append(CompiledNode())
+        place(rule.condition, at: root, group, &vocabulary)
+        let own = leaves[firstLeaf...]
+        let isEvent = own.contains { $0.kind == .event }
+        let isTick =
+            group == nil && !isEvent && !rule.gate.hostPresent
+            && own.allSatisfy { Program.isTick($0) }
+        rules.append(
+            CompiledRule(
+                rule: index, group: group, local: local, root: root, hold: rule.hold,
+                clearHold: rule.clearHold, required: rule.gate.required.rawValue,
+                refused: rule.gate.refused.rawValue, membersMin: rule.gate.membersMin,
+                membersMax: rule.gate.membersMax, hostPresent: rule.gate.hostPresent,
+                isEvent: isEvent, isTick: isTick, isShadow: rule.mode == .shadow))
+        if isEvent { events.append(rules.count - 1) }
+        if isTick { subscribe(rules.count - 1, firstLeaf..<leaves.count) }
+        if own.contains(where: { $0.kind == .count }) { countsEvents = true }
+    }
+
+    private static func isTick(_ leaf: CompiledLeaf) -> Bool {
+        switch leaf.kind {
+        case .threshold: leaf.relative != -2
+        case .state, .delta, .rate, .zscore, .flatline, .steady, .usual: true
+        default: false
+        }
+    }
+
+    private mutating func subscribe(_ rule: Int, _ range: Range<Int>) {
+        for group in 0..<Vocabulary.groupsMax {
+            var lanes: UInt16 = 0
+            for leaf in leaves[range] where leaf.metric.group == group {
+                lanes |= 1 << UInt16(leaf.metric.lane)
+            }
+            guard lanes != 0 else { continue }
+            let compiled = rules[rule]
+            ticks[group].append(
+                TickEntry(
+                    rule: Int32(rule), lanes: lanes, required: compiled.required,
+                    refused: compiled.refused, local: Int32(compiled.local),
+                    root: Int32(compiled.root)))
+        }
+    }
+}
+
+extension Program {
+    /// Compiles `condition` into node `index`; `group` is the scope it is said of.
+    private mutating func place(
+        _ condition: Condition, at index: Int, _ group: CohortKind?, _ vocabulary: inout Vocabulary
+    ) {
+        var node = CompiledNode()
+        switch condition {
+        case .all(let children):
+            node.kind = .all
+            placeChildren(children, &node, group, &vocabulary)
+        case .any(let children):
+            node.kind = .any
+            placeChildren(children, &node, group, &vocabulary)
+        case .atLeast(let least, let children):
+            node.kind = .atLeast
+            node.least = Int32(least)
+            placeChildren(children, &node, group, &vocabulary)
+        case .not(let child):
+            node.kind = .not
+            placeChildren([child], &node, group, &vocabulary)
+        case .held(let hold, let child):
+            node.kind = .held
+            node.isExhaustive = true
+            node.hold = hold
+            node.time = takeTimes(1, group)
+            placeChildren([child], &node, group, &vocabulary)
+        case .gated(let gate, let child):
+            node.kind = .gated
+            node.gate = gate
+            placeChildren([child], &node, group, &vocabulary)
+        case .members(let members, let child):
+            node.kind = .members
+            node.least = Int32(clamping: members.min)
+            node.most = Int32(clamping: members.max)
+            node.fraction = members.fraction.map { Float($0) } ?? .nan
+            node.clearFraction = members.clearFraction.map { Float($0) } ?? .nan
+            node.ofHosts = members.ofHosts
+            placeChildren([child], &node, members.ofHosts ? .host : nil, &vocabulary)
+        case .leaf(let leaf):
+            node.leaf = Int32(leaves.count)
+            place(leaf, group, &vocabulary)
+            node.isExhaustive = leaves[Int(node.leaf)].kind == .duration
+        }
+        nodes[index] = node
+    }
+
+    private mutating func placeChildren(
+        _ children: [Condition], _ node: inout CompiledNode, _ group: CohortKind?,
+        _ vocabulary: inout Vocabulary
+    ) {
+        node.first = Int32(nodes.count)
+        node.count = Int32(children.count)
+        nodes.append(contentsOf: repeatElement(CompiledNode(), count: children.count))
+        for (offset, child) in children.enumerated() {
+            place(child, at: Int(node.first) + offset, group, &vocabulary)
+            if nodes[Int(node.first) + offset].isExhaustive { node.isExhaustive = true }
+        }
+    }
+
+    private mutating func takeTimes(_ count: Int, _ group: CohortKind?) -> Int32 {
+        let first = group.map { groupTimes[$0.rawValue] } ?? deviceTimes
+        if let group { groupTimes[group.rawValue] += count } else { deviceTimes += count }
+        note(Place(group: group, isTime: true, first: first, count: count))
+        return Int32(first)
+    }
+
+    private mutating func takeNumbers(_ count: Int, _ group: CohortKind?) -> Int32 {
+        let first = group.map { groupNumbers[$0.rawValue] } ?? deviceNumbers
+        if let group { groupNumbers[group.rawValue] += count } else { deviceNumbers += count }
+        note(Place(group: group, isTime: false, first: first, count: count))
+        return Int32(first)
+    }
+
+    private mutating func note(_ place: Place) { takings.append((rootInWork, place)) }
+
+    private mutating func register(_ metric: Metric) -> Int32 {
+        if registerGroup[metric.group] < 0 {
+            registerGroup[metric.group] = registerGroups
+            registerGroups += 1
+        }
+        return Int32(registerGroup[metric.group] * 16 + metric.lane)
+    }
+
+    private mutating func place(
+        _ leaf: Leaf, _ group: CohortKind?, _ vocabulary: inout Vocabulary
+    ) {
+        var compiled = CompiledLeaf()
+        compiled.aggregate = leaf.aggregate
+        compiled.isOptional = leaf.isOptional
+        if !leaf.metric.isEmpty, let metric = vocabulary.opaque(leaf.metric) {
+            compiled.metric = metric
+            compiled.register = register(metric)
+            let definition = vocabulary[metric]
+            opaqueNames[metric] = leaf.metric
+            compiled.isSlow = definition.kind != .gauge || metric.group != 0
+        }
+        switch leaf.test {
+        case .threshold(let bound, let relative):
+            compiled.bound = bound
+            switch relative {
+            case .absolute: break
+            case .own: compiled.relative = -2
+            case .metric(let name):
+                if let metric = vocabulary.opaque(name) { compiled.relative = register(metric) }
+            }
+        case .state(let test):
+            compiled.kind = .state
+            compiled.state = test
+        case .delta(let least, let window):
+            compiled.kind = .delta
+            compiled.amount = least
+            compiled.window = window
+            compiled.time = takeTimes(1, nil)
+            compiled.number = takeNumbers(Pool.slices, nil)
+            feed(compiled)
+        case .rate(let bound, let per):
+            compiled.kind = .rate
+            compiled.bound = bound
+            compiled.amount = per
+        case .zscore(let limit, let direction):
+            compiled.kind = .zscore
+            compiled.amount = limit
+            compiled.direction = direction
+            groupsWithZ |= 1 << UInt16(compiled.metric.group)
+            compiled.number = takeNumbers(1, nil)
+            feed(compiled)
+        case .flatline(let window, let fractional):
+            compiled.kind = .flatline
+            compiled.window = window
+            compiled.fractional = fractional
+            compiled.time = takeTimes(2, nil)
+            compiled.number = takeNumbers(1, nil)
+            feed(compiled)
+        case .steady(let window, let within):
+            compiled.kind = .steady
+            compiled.window = window
+            compiled.amount = within
+            compiled.time = takeTimes(2, nil)
+            compiled.number = takeNumbers(2 * Pool.slices, nil)
+            feed(compiled)
+        case .usual(let window):
+            compiled.kind = .usual
+            compiled.window = window
+            compiled.time = takeTimes(1, group)
+            compiled.number = takeNumbers(2 * Pool.levels, group)
+            if group == nil { feed(compiled) }
+        case .absence(let test):
+            compiled.kind = .absence
+            compiled.absence = test
+        case .event:
+            compiled.kind = .event
+        case .count(let test):
+            compiled.kind = .count
+            compiled.count = test
+            compiled.window = test.window
+            if test.transitions {
+                compiled.time = takeTimes(min(test.least, 16) + 1, group)
+            }
+        case .peer(let test):
+            compiled.kind = .peer
+            compiled.peer = test
+            compiled.bound = test.ratio
+            compiled.peerSlot = Int32(peerSlots)
+            peerSlots += 1
+            if test.frozenOffset {
+                compiled.time = takeTimes(1, nil)
+                compiled.number = takeNumbers(3, nil)
+            }
+        case .cusum(let test):
+            compiled.kind = .cusum
+            compiled.cusum = test
+            compiled.time = takeTimes(1, group)
+            compiled.number = takeNumbers(Drift.numbers, group)
+        case .duration(let test):
+            compiled.kind = .duration
+            compiled.duration = test
+            compiled.bound = test.bound
+            compiled.time = takeTimes(1, group)
+            compiled.number = takeNumbers(Pool.durations, group)
+        case .forecast(let test):
+            compiled.kind = .forecast
+            compiled.forecast = test
+            compiled.window = test.window
+            compiled.time = takeTimes(1, group)
+            compiled.number = takeNumbers(Pool.points, group)
+        }
+        leaves.append(compiled)
+    }
+
+    /// A leaf that must see each value of its metric, whether or not its rule is judged.
+    private mutating func feed(_ leaf: CompiledLeaf) {
+        feeds[leaf.metric.group].append(
+            FeedEntry(
+                leaf: Int32(leaves.count), lane: Int32(leaf.metric.lane), kind: leaf.kind))
+    }
+}

@@ -1,0 +1,576 @@
+import Detection
+import Fleet
+import Telemetry
+
+// Conditions of one device.
+extension RuleEngine {
+    /// What is known of condition `index` on `device` at `now`.
+    mutating func evaluate(
+        _ index: Int, device: Int, now: Int64, gates: Gates, isFiring: Bool,
+        _ detection: borrowing Detection
+    ) -> Truth {
+        let node = program.nodes[index]
+        switch node.kind {
+        case .leaf:
+            return evaluate(
+                leaf: Int(node.leaf), device: device, now: now, gates: gates, isFiring: isFiring,
+                detection)
+        case .all, .any, .atLeast:
+            var tally = TruthTally()
+            for child in Int(node.first)..<Int(node.first) + Int(node.count) {
+                let truth = evaluate(
+                    child, device: device, now: now, gates: gates, isFiring: isFiring, detection)
+                tally.add(truth)
+                // The first answer that decides is enough, unless a later child counts time.
+                if !node.isExhaustive, let early = tally.early(node) { return early }
+            }
+            return tally.result(node)
+        case .not:
+            let truth = evaluate(
+                Int(node.first), device: device, now: now, gates: gates, isFiring: isFiring,
+                detection)
+            return truth.inverted
+        case .gated:
+            let gate = node.gate
+            guard gates.isSuperset(of: gate.required), gates.isDisjoint(with: gate.refused) else {
+                return .no
+            }
+            return evaluate(
+                Int(node.first), device: device, now: now, gates: gates, isFiring: isFiring,
+                detection)
+        case .held:
+            let place = device * devicePool.timeStride + Int(node.time)
+            let held =
+                devicePool.times[place] != .min && now - devicePool.times[place] >= node.hold
+            let truth = evaluate(
+                Int(node.first), device: device, now: now, gates: gates,
+                isFiring: isFiring || held, detection)
+            return RuleEngine.hold(truth, &devicePool.times[place], now, node.hold)
+        case .members:
+            // The loader lets no condition on members stand inside a condition on a device.
+            return .no
+        }
+    }
+
+    /// A longer silence begins a count anew: nobody saw the value stay.
+    static let gapMax: Int64 = 300_000
+
+    static func hold(_ truth: Truth, _ since: inout Int64, _ now: Int64, _ hold: Int64) -> Truth {
+        switch truth {
+        case .yes:
+            if since == .min { since = now }
+            return Truth(now - since >= hold)
+        case .no, .dropped:
+            since = .min
+            return truth
+        case .unknown:
+            return .unknown
+        }
+    }
+
+    private mutating func evaluate(
+        leaf index: Int, device: Int, now: Int64, gates: Gates, isFiring: Bool,
+        _ detection: borrowing Detection
+    ) -> Truth {
+        // A leaf is 200 bytes: looked at in place, copied only where it is unusual.
+        let kind = program.leaves[index].kind
+        guard program.leaves[index].register >= 0 else {
+            return evaluate(silent: program.leaves[index], device, now, isFiring, detection)
+        }
+        let register = Int(program.leaves[index].register)
+        let place = device * program.registerGroups * 16 + register
+        let value = values[place]
+        guard !value.isNaN else {
+            guard gates.contains(.warm) else { return .unknown }
+            return program.leaves[index].isOptional ? .dropped : .no
+        }
+        let isStale =
+            Int64(seen[place]) * 1_000 + staleAfter(program.leaves[index].isSlow, device, detection)
+            < now
+        if isStale { return .unknown }
+        switch kind {
+        case .threshold:
+            if program.leaves[index].relative == -1 {
+                return Truth(program.leaves[index].bound.holds(value, isFiring: isFiring))
+            }
+            let leaf = program.leaves[index]
+            guard let base = base(of: leaf, device, detection) else {
+                guard gates.contains(.warm) else { return .unknown }
+                return leaf.isOptional ? .dropped : .no
+            }
+            return Truth(leaf.bound.holds(value / base, isFiring: isFiring))
+        case .state:
+            return Truth(program.leaves[index].state.holds(value))
+        case .rate:
+            let leaf = program.leaves[index]
+            return Truth(leaf.bound.holds(value * leaf.amount, isFiring: isFiring))
+        default:
+            return evaluate(
+                keeping: program.leaves[index], value, device, now, isFiring, detection)
+        }
+    }
+
+    /// Leaves that look at what they kept.
+    private mutating func evaluate(
+        keeping leaf: CompiledLeaf, _ value: Float, _ device: Int, _ now: Int64, _ isFiring: Bool,
+        _ detection: borrowing Detection
+    ) -> Truth {
+        let time = device * devicePool.timeStride + Int(leaf.time)
+        let number = device * devicePool.numberStride + Int(leaf.number)
+        switch leaf.kind {
+        case .delta:
+            let rise = devicePool.sum(
+                at: now, window: leaf.window, timeAt: time, numbersAt: number)
+            // Increases of whole counts come as Floats: a millionth less is no less.
+            return Truth(rise >= leaf.amount * 0.999_999)
+        case .zscore:
+            let z = devicePool.numbers[number]
+            guard !z.isNaN else { return .unknown }
+            let limit = isFiring ? leaf.amount * 0.8 : leaf.amount
+            switch leaf.direction {
+            case .up: return Truth(z > limit)
+            case .down: return Truth(z < -limit)
+            case .both: return Truth(abs(z) > limit)
+            }
+        case .flatline:
+            guard devicePool.times[time] != .min else { return .unknown }
+            if leaf.fractional && value == value.rounded() { return .no }
+            return Truth(now - devicePool.times[time] >= leaf.window)
+        case .steady:
+            return steady(leaf, now, time, number)
+        case .usual:
+            guard let usual = devicePool.usual(numbersAt: number) else { return .unknown }
+            return Truth(value < usual)
+        case .cusum:
+            Drift.feed(value, at: now, leaf.cusum, &devicePool, timeAt: time, at: number)
+            return Drift.truth(leaf.cusum, devicePool, at: number, isFiring: isFiring)
+        case .peer:
+            return peer(leaf, value, device, now, isFiring, detection)
+        case .forecast:
+            return forecast(leaf, value, now, timeAt: time, at: number, inDevice: true)
+        case .duration:
+            return duration(leaf, value, now, timeAt: time, at: number, inDevice: true, isFiring)
+        default:
+            return .unknown
+        }
+    }
+
+    private func steady(_ leaf: CompiledLeaf, _ now: Int64, _ time: Int, _ number: Int) -> Truth {
+        guard devicePool.times[time + 1] != .min,
+            now - devicePool.times[time + 1] >= leaf.window
+        else { return .no }
+        var least = Float.infinity
+        var most = -Float.infinity
+        for place in Swift.stride(from: number, to: number + 2 * Pool.slices, by: 2)
+        where !devicePool.numbers[place].isNaN {
+            least = min(least, devicePool.numbers[place])
+            most = max(most, devicePool.numbers[place + 1])
+        }
+        guard least <= most else { return .unknown }
+        return Truth(most - least <= leaf.amount * abs(most + least))
+    }
+
+    /// Leaves that ask no metric.
+    private func evaluate(
+        silent leaf: CompiledLeaf, _ device: Int, _ now: Int64, _ isFiring: Bool,
+        _ detection: borrowing Detection
+    ) -> Truth {
+        switch leaf.kind {
+        case .absence: absence(leaf.absence, device, now, isFiring, detection)
+        case .count: Truth(history.count(leaf.count, device, now) >= leaf.count.least)
+        default: .unknown
+        }
+    }
+
+    /// For how long a value may be taken for the present one, milliseconds.
+    @inline(__always)
+    private func staleAfter(
+        _ isSlow: Bool, _ device: Int, _ detection: borrowing Detection
+    )
+        -> Int64
+    {
+        if isSlow { return 900_000 }
+        return max(90_000, Int64(detection.devices[device].interval * 4_000))
+    }
+
+    /// What a value is a share of.
+    private func base(
+        of leaf: CompiledLeaf, _ device: Int, _ detection: borrowing Detection
+    ) -> Float? {
+        let base: Float
+        if leaf.relative == -2 {
+            guard let mean = detection.slowMean(of: device, leaf.metric) else { return nil }
+            base = mean
+        } else {
+            base = values[device * program.registerGroups * 16 + Int(leaf.relative)]
+        }
+        return base > 0 ? base : nil
+    }
+
+    /// A new value of a metric that some leaf counts by.
+    mutating func feed(
+        _ feed: Program.FeedEntry, _ device: Int, _ now: Int64, _ value: Float, _ score: Score
+    ) {
+        let leaf = program.leaves[Int(feed.leaf)]
+        let time = device * devicePool.timeStride + Int(leaf.time)
+        let number = device * devicePool.numberStride + Int(leaf.number)
+        switch feed.kind {
+        case .flatline:
+            let gap = devicePool.times[time + 1] == .min ? 0 : now - devicePool.times[time + 1]
+            if devicePool.numbers[number] != value || gap > RuleEngine.gapMax {
+                devicePool.numbers[number] = value
+                devicePool.times[time] = now
+            }
+            devicePool.times[time + 1] = now
+        case .steady:
+            // After a hole in the series nothing is known of what lay in it.
+            let last = devicePool.times[time]
+            let slice = now / max(leaf.window / Int64(Pool.slices - 1), 1)
+            if last == .min || slice - last >= Int64(Pool.slices) {
+                devicePool.times[time + 1] = now
+            }
+            devicePool.widen(value, at: now, window: leaf.window, timeAt: time, numbersAt: number)
+        case .zscore:
+            devicePool.numbers[number] = score.z[Int(feed.lane)]
+        case .usual:
+            let seconds =
+                devicePool.times[time] == .min
+                ? 0 : Float(min(now - devicePool.times[time], 60_000)) * 0.001
+            devicePool.times[time] = now
+            devicePool.learn(value, seconds: seconds, window: leaf.window, numbersAt: number)
+        default: break
+        }
+    }
+}
+
+// Silence, peers and forecasts.
+extension RuleEngine {
+    func absence(
+        _ test: AbsenceTest, _ device: Int, _ now: Int64, _ isFiring: Bool,
+        _ detection: borrowing Detection
+    ) -> Truth {
+        let state = detection.devices[device]
+        guard !state.isRetired, state.lastSeen != .min else { return .no }
+        let age = detection.age(of: device, at: now)
+        let after = max(test.after, Int64(test.intervals * state.interval * 1_000))
+        guard age >= after else { return .no }
+        if test.recent > 0, !isFiring, age > test.recent + after - test.after { return .no }
+        return Truth(!state.idleIsSilent || wasAtWork(device, now, detection))
+    }
+
+    /// Whether a device whose silence means idleness fell silent in the midst of work.
+    ///
+    /// It ran less than five minutes before its last sign, and others of its job still run: a job
+    /// that ends takes all of its devices with it.
+    private func wasAtWork(
+        _ device: Int, _ now: Int64, _ detection: borrowing Detection
+    ) -> Bool {
+        let state = detection.devices[device]
+        guard state.lastRan != .min, state.lastSeen - state.lastRan < 300_000,
+            state[.job] >= 0
+        else { return false }
+        var others = 0
+        var alive = 0
+        for member in detection.cohorts.members(.job, state[.job]) {
+            let other = Int(member.value)
+            guard other != device, !detection.devices[other].isRetired else { continue }
+            others += 1
+            let isHeard =
+                detection.age(of: other, at: now)
+                < Int64(detection.devices[other].interval * 3_000)
+            if isHeard && detection.devices[other].gates.contains(.running) { alive += 1 }
+        }
+        return alive * 2 > others
+    }
+
+    private mutating func peer(
+        _ leaf: CompiledLeaf, _ value: Float, _ device: Int, _ now: Int64, _ isFiring: Bool,
+        _ detection: borrowing Detection
+    ) -> Truth {
+        guard let (kind, cohort) = cohort(of: leaf, device, detection) else { return .unknown }
+        var own = value
+        if leaf.peer.frozenOffset {
+            guard let peers = agreement(leaf, kind, cohort, now, detection, offsets: false) else {
+                return .unknown
+            }
+            guard let offset = offset(leaf, value, device, cohort, now, peers, detection) else {
+                return .unknown
+            }
+            own -= offset
+        }
+        guard
+            let peers = agreement(
+                leaf, kind, cohort, now, detection, offsets: leaf.peer.frozenOffset)
+        else { return .unknown }
+        if leaf.peer.z.isNaN {
+            guard peers.median > 0 else { return .unknown }
+            return Truth(leaf.bound.holds(own / peers.median, isFiring: isFiring))
+        }
+        let z = peers.score(own, floor: leaf.peer.floor)
+        let limit = isFiring ? leaf.peer.z * 0.8 : leaf.peer.z
+        return Truth(limit < 0 ? z < limit : z > limit)
+    }
+
+    private func cohort(
+        of leaf: CompiledLeaf, _ device: Int, _ detection: borrowing Detection
+    ) -> (CohortKind, Int32)? {
+        let kinds = leaf.peer.cohorts.isEmpty ? [peers.ownKind] : leaf.peer.cohorts
+        for kind in kinds {
+            let index = detection.devices[device][kind]
+            guard index >= 0 else { continue }
+            guard detection.cohorts.members(kind, index).count >= leaf.peer.membersMin else {
+                continue
+            }
+            return (kind, index)
+        }
+        return nil
+    }
+
+    /// The offset of a device from its peers: the mean of its first half hour among them, then
+    /// frozen, because one that moves absorbs the drift that is looked for.
+    private mutating func offset(
+        _ leaf: CompiledLeaf, _ value: Float, _ device: Int, _ cohort: Int32, _ now: Int64,
+        _ peers: Peers, _ detection: borrowing Detection
+    ) -> Float? {
+        let time = device * devicePool.timeStride + Int(leaf.time)
+        let number = device * devicePool.numberStride + Int(leaf.number)
+        let isNew =
+            devicePool.times[time] == .min || devicePool.numbers[number + 2] != Float(cohort)
+        if isNew {
+            devicePool.times[time] = now
+            devicePool.numbers[number] = 0
+            devicePool.numbers[number + 1] = 0
+            devicePool.numbers[number + 2] = Float(cohort)
+        }
+        if now - devicePool.times[time] < 1_800_000 {
+            devicePool.numbers[number] += value - peers.median
+            devicePool.numbers[number + 1] += 1
+            return nil
+        }
+        guard devicePool.numbers[number + 1] > 0 else { return nil }
+        return devicePool.numbers[number] / devicePool.numbers[number + 1]
+    }
+
+    /// Median and deviation of a cohort, computed once per step.
+    private mutating func agreement(
+        _ leaf: CompiledLeaf, _ kind: CohortKind, _ cohort: Int32, _ now: Int64,
+        _ detection: borrowing Detection, offsets: Bool
+    ) -> Peers? {
+        let key = PeerCache.Key(slot: leaf.peerSlot, kind: kind, cohort: cohort, offsets: offsets)
+        if let known = peers.known[key] { return known }
+        scratch.removeAll(keepingCapacity: true)
+        for member in detection.cohorts.members(kind, cohort) {
+            let other = Int(member.value)
+            let state = detection.devices[other]
+            // Who does not run, or was not heard of, is nobody's peer.
+            guard state.gates.contains(.running), !state.isRetired else { continue }
+            let place = other * program.registerGroups * 16 + Int(leaf.register)
+            guard !values[place].isNaN,
+                Int64(seen[place]) * 1_000 + staleAfter(leaf.isSlow, other, detection) >= now
+            else { continue }
+            var value = values[place]
+            if offsets {
+                let number = other * devicePool.numberStride + Int(leaf.number)
+                let count = devicePool.numbers[number + 1]
+                guard count > 0, devicePool.numbers[number + 2] == Float(cohort) else { continue }
+                value -= devicePool.numbers[number] / count
+            }
+            scratch.append(value)
+        }
+        let group = scratch.count >= leaf.peer.membersMin ? Peers(&scratch) : nil
+        peers.known[key] = .some(group)
+        return group
+    }
+
+    mutating func forecast(
+        _ leaf: CompiledLeaf, _ value: Float, _ now: Int64, timeAt: Int, at number: Int,
+        inDevice: Bool, group: Int = 0
+    ) -> Truth {
+        let test = leaf.forecast
+        let slices = Int64(Pool.points - 2)
+        let width = max(test.window / slices, 1)
+        return withPool(inDevice, group) { pool in
+            let slice = now / width
+            let last = pool.times[timeAt]
+            if slice != last {
+                if last != .min, pool.numbers[number + 1] > 0 {
+                    let mean = pool.numbers[number] / pool.numbers[number + 1]
+                    pool.numbers[number + 2 + Int(last % slices)] = mean
+                }
+                // Slices that were skipped have no mean.
+                if last != .min, slice > last {
+                    for empty in 1..<max(min(slice - last, slices), 1) {
+                        pool.numbers[number + 2 + Int((last + empty) % slices)] = .nan
+                    }
+                }
+                pool.times[timeAt] = slice
+                pool.numbers[number] = 0
+                pool.numbers[number + 1] = 0
+            }
+            pool.numbers[number] += value
+            pool.numbers[number + 1] += 1
+            return Forecast.judge(test, pool, slice, width, number)
+        }
+    }
+
+    mutating func duration(
+        _ leaf: CompiledLeaf, _ value: Float, _ now: Int64, timeAt: Int, at number: Int,
+        inDevice: Bool, _ isFiring: Bool, group: Int = 0
+    ) -> Truth {
+        let test = leaf.duration
+        return withPool(inDevice, group) { pool in
+            guard test.bound.holds(value, isFiring: isFiring) else {
+                let since = pool.times[timeAt]
+                pool.times[timeAt] = .min
+                guard since != .min, now - since < test.least else { return .no }
+                // An honest phase, such as a checkpoint: this is how long they last.
+                let count = pool.numbers[number].isNaN ? 0 : pool.numbers[number]
+                pool.numbers[number + 1 + Int(count) % (Pool.durations - 1)] =
+                    Float(now - since) * 0.001
+                pool.numbers[number] = count + 1
+                return .no
+            }
+            if pool.times[timeAt] == .min { pool.times[timeAt] = now }
+            let lasted = now - pool.times[timeAt]
+            guard lasted >= test.least else { return .no }
+            guard test.times > 0, pool.numbers[number] >= 3 else { return .yes }
+            var usual: Float = 0
+            for place in number + 1..<number + Pool.durations where !pool.numbers[place].isNaN {
+                usual = max(usual, pool.numbers[place])
+            }
+            return Truth(Float(lasted) * 0.001 >= test.times * usual)
+        }
+    }
+
+    private mutating func withPool<R>(
+        _ inDevice: Bool, _ group: Int, _ body: (inout Pool) -> R
+    ) -> R {
+        inDevice ? body(&devicePool) : body(&groupPools[group])
+    }
+}
+
+/// Cohorts looked at in this step.
+struct PeerCache {
+    struct Key: Hashable {
+        let slot: Int32
+        let kind: CohortKind
+        let cohort: Int32
+        let offsets: Bool
+    }
+
+    /// What the members of a cohort agree on; nil where they are too few.
+    var known: [Key: Peers?] = [:]
+    /// The scope of the rule in work: the cohort of a leaf that names none.
+    var ownKind = CohortKind.job
+}
+
+/// Counts the answers of children.
+private struct TruthTally {
+    private var yes: Int32 = 0
+    private var no: Int32 = 0
+    private var unknown: Int32 = 0
+
+    mutating func add(_ truth: Truth) {
+        switch truth {
+        case .yes: yes += 1
+        case .no: no += 1
+        case .unknown: unknown += 1
+        case .dropped: break
+        }
+    }
+
+    func early(_ node: CompiledNode) -> Truth? {
+        switch node.kind {
+        case .all: no > 0 ? .no : nil
+        case .any: yes > 0 ? .yes : nil
+        default: yes >= node.least ? .yes : nil
+        }
+    }
+
+    func result(_ node: CompiledNode) -> Truth {
+        if yes + no + unknown == 0 { return .dropped }
+        switch node.kind {
+        case .all: return no > 0 ? .no : unknown > 0 ? .unknown : .yes
+        case .any: return yes > 0 ? .yes : unknown > 0 ? .unknown : .no
+        default:
+            if yes >= node.least { return .yes }
+            return yes + unknown >= node.least ? .unknown : .no
+        }
+    }
+}
+
+extension TruthTally {
+    /// For groups, which combine in the same way.
+    static func combine(_ node: CompiledNode, _ truths: [Truth]) -> Truth {
+        var tally = TruthTally()
+        for truth in truths { tally.add(truth) }
+        return tally.result(node)
+    }
+}
+
+extension Truth {
+    var inverted: Truth {
+        switch self {
+        case .yes: .no
+        case .no: .yes
+        case .unknown, .dropped: self
+        }
+    }
+}
+
+extension CompiledNode {
+    func combine(_ truths: [Truth]) -> Truth { TruthTally.combine(self, truths) }
+}
+
+extension StateTest {
+    func holds(_ value: Float) -> Bool {
+        if !equals.isNaN && value != equals { return false }
+        guard value >= 0, value < 16_777_216 else { return false }
+        let bits = UInt32(value)
+        return (anyOf == 0 || bits & anyOf != 0) && bits & allOf == allOf && bits & noneOf == 0
+    }
+}
+
+enum Forecast {
+    /// Whether the line through the last means reaches the limit in time.
+    static func judge(
+        _ test: ForecastTest, _ pool: Pool, _ slice: Int64, _ width: Int64, _ number: Int
+    ) -> Truth {
+        guard let line = line(pool, slice, width, number) else { return .unknown }
+        let perMinute = line.slope * 60
+        guard abs(perMinute) >= test.slopeMin, line.fit >= test.determinationMin else { return .no }
+        let seconds = (test.limit - line.level) / line.slope
+        // Beyond the limit already is not a forecast; another rule says so.
+        return Truth(seconds >= 0 && seconds * 1_000 <= Float(test.within))
+    }
+
+    /// Slope per second, the level now, and the share of the variance that the line explains.
+    static func line(
+        _ pool: Pool, _ slice: Int64, _ width: Int64, _ number: Int
+    ) -> (slope: Float, level: Float, fit: Float)? {
+        let slices = Int64(Pool.points - 2)
+        var points: [(x: Float, y: Float)] = []
+        for back in Swift.stride(from: slices - 1, through: 1, by: -1) where slice - back >= 0 {
+            let y = pool.numbers[number + 2 + Int((slice - back) % slices)]
+            if !y.isNaN { points.append((-Float(back * width) * 0.001, y)) }
+        }
+        // Less than two thirds of the window is too little to draw a line through.
+        guard points.count * 3 >= Int(slices) * 2 else { return nil }
+        var slopes: [Float] = []
+        for (index, a) in points.enumerated() {
+            for b in points[(index + 1)...] { slopes.append((b.y - a.y) / (b.x - a.x)) }
+        }
+        guard let slope = Peers.median(of: &slopes), slope != 0 else { return nil }
+        let count = Float(points.count)
+        let meanX = points.reduce(0) { $0 + $1.x } / count
+        let meanY = points.reduce(0) { $0 + $1.y } / count
+        var total: Float = 0
+        var rest: Float = 0
+        for point in points {
+            let residual = point.y - (meanY + slope * (point.x - meanX))
+            total += (point.y - meanY) * (point.y - meanY)
+            rest += residual * residual
+        }
+        return (slope, meanY - slope * meanX, total > 0 ? max(0, 1 - rest / total) : 0)
+    }
+}

@@ -1,0 +1,472 @@
+import Detection
+import Fleet
+
+// What is judged as time passes: silence, peers and groups.
+extension RuleEngine {
+    mutating func step(_ detection: inout Detection, _ directory: Directory) {
+        guard detection.frontier != .min else { return }
+        let width = detection.settings.stepMilliseconds
+        let target = detection.frontier / width
+        guard lastStep != .min, target > lastStep else {
+            if lastStep == .min { lastStep = target }
+            return
+        }
+        grow(detection)
+        var next = max(lastStep + 1, target - RuleEngine.stepsMax + 1)
+        while next <= target {
+            take(step: next * width, &detection, directory)
+            next += 1
+        }
+        lastStep = target
+    }
+
+    private mutating func take(
+        step now: Int64, _ detection: inout Detection, _ directory: Directory
+    ) {
+        peers.known.removeAll(keepingCapacity: true)
+        retire(now, &detection, directory)
+        for index in program.steps {
+            guard let group = program.rules[index].group else {
+                judgeDevices(index, now, detection, directory)
+                continue
+            }
+            peers.ownKind = group
+            for subject in 0..<detection.cohorts.count(group) {
+                judge(index, group, Int32(subject), now, detection, directory)
+            }
+        }
+        stepEvents(now, detection, directory)
+        releaseEmptyGroups(now, &detection, directory)
+    }
+
+    private mutating func judgeDevices(
+        _ index: Int, _ now: Int64, _ detection: borrowing Detection, _ directory: Directory
+    ) {
+        let rule = program.rules[index]
+        for device in 0..<detection.devices.count {
+            let state = detection.devices[device]
+            let place = device * deviceStates.stride + rule.local
+            let phase = deviceStates.phases[place]
+            guard !state.isRetired else { continue }
+            let gates = state.gates.rawValue
+            let isOpen = gates & rule.required == rule.required && gates & rule.refused == 0
+            guard isOpen || phase != 0 else { continue }
+            var truth = Truth.no
+            if isOpen {
+                truth = evaluate(
+                    rule.root, device: device, now: now, gates: state.gates, isFiring: phase >= 2,
+                    detection)
+            }
+            // A host that is silent itself says nothing of one of its devices.
+            if truth == .yes, rule.hostPresent, !isHostPresent(device, now, detection) {
+                truth = .unknown
+            }
+            if phase == 0 && truth != .yes { continue }
+            drive(index, device, truth, moment(now, device, detection), detection, directory)
+        }
+    }
+
+    private func moment(
+        _ now: Int64, _ device: Int, _ detection: borrowing Detection
+    ) -> Moment {
+        let clock = Int(detection.devices[device].clock)
+        let partition =
+            clock >= 0 ? detection.clocks[clock].partition : Partition(topic: "", number: 0)
+        return Moment(now: now, partition: partition, offset: -1)
+    }
+
+    /// Whether another device of the host was heard of within two of its intervals.
+    private func isHostPresent(
+        _ device: Int, _ now: Int64, _ detection: borrowing Detection
+    ) -> Bool {
+        let host = detection.devices[device][.host]
+        guard host >= 0 else { return true }
+        for member in detection.cohorts.members(.host, host) {
+            let other = Int(member.value)
+            guard other != device, !detection.devices[other].isRetired else { continue }
+            let limit = Int64(detection.devices[other].interval * 2_000) + 5_000
+            if detection.age(of: other, at: now) <= limit { return true }
+        }
+        return false
+    }
+
+    private mutating func judge(
+        _ index: Int, _ group: CohortKind, _ subject: Int32, _ now: Int64,
+        _ detection: borrowing Detection, _ directory: Directory
+    ) {
+        let rule = program.rules[index]
+        let members = detection.cohorts.members(group, subject)
+        guard let first = members.first else { return }
+        let place = Int(subject) * groupStates[group.rawValue].stride + rule.local
+        let phase = groupStates[group.rawValue].phases[place]
+        let isOpen = isOpen(rule, members, now, detection)
+        guard isOpen || phase != 0 else { return }
+        offenders.removeAll(keepingCapacity: true)
+        offenderSince = .max
+        let truth =
+            isOpen
+            ? evaluate(rule.root, group, subject, now, isFiring: phase >= 2, detection) : .no
+        if phase == 0 && truth != .yes { return }
+        drive(
+            index, Int(subject), truth, moment(now, Int(first.value), detection), detection,
+            directory)
+    }
+
+    /// A gate of a group is open when half of the members that are there pass it.
+    private func isOpen(
+        _ rule: CompiledRule, _ members: [DeviceIndex], _ now: Int64,
+        _ detection: borrowing Detection
+    ) -> Bool {
+        guard rule.required | rule.refused != 0 || rule.membersMin > 0 || rule.membersMax < .max
+        else { return true }
+        var present = 0
+        var passing = 0
+        for member in members {
+            let device = Int(member.value)
+            guard isCounted(device, now, detection) else { continue }
+            present += 1
+            let gates = detection.devices[device].gates.rawValue
+            if gates & rule.required == rule.required && gates & rule.refused == 0 { passing += 1 }
+        }
+        let count = rule.group == .pipeline ? hosts(of: members, detection) : present
+        guard count >= rule.membersMin, count <= rule.membersMax else { return false }
+        return rule.required | rule.refused == 0 || (present > 0 && passing * 2 >= present)
+    }
+
+    private func hosts(of members: [DeviceIndex], _ detection: borrowing Detection) -> Int {
+        var found: Set<Int32> = []
+        for member in members where !detection.devices[Int(member.value)].isRetired {
+            found.insert(detection.devices[Int(member.value)][.host])
+        }
+        return found.count
+    }
+
+    /// A silent device counts to its job for five minutes.
+    private func isCounted(
+        _ device: Int, _ now: Int64, _ detection: borrowing Detection
+    ) -> Bool {
+        !detection.devices[device].isRetired
+            && detection.age(of: device, at: now) < detection.settings.carryJobFor
+    }
+}
+
+// Conditions of a group.
+extension RuleEngine {
+    private mutating func evaluate(
+        _ index: Int, _ group: CohortKind, _ subject: Int32, _ now: Int64, isFiring: Bool,
+        _ detection: borrowing Detection
+    ) -> Truth {
+        let node = program.nodes[index]
+        switch node.kind {
+        case .leaf:
+            return evaluate(
+                leaf: Int(node.leaf), group, subject, now, isFiring, detection)
+        case .all, .any, .atLeast:
+            var truths: [Truth] = []
+            for child in Int(node.first)..<Int(node.first) + Int(node.count) {
+                truths.append(
+                    evaluate(child, group, subject, now, isFiring: isFiring, detection))
+            }
+            return node.combine(truths)
+        case .not:
+            return evaluate(
+                Int(node.first), group, subject, now, isFiring: isFiring, detection
+            ).inverted
+        case .gated:
+            return evaluate(Int(node.first), group, subject, now, isFiring: isFiring, detection)
+        case .held:
+            let stride = groupPools[group.rawValue].timeStride
+            let place = Int(subject) * stride + Int(node.time)
+            let truth = evaluate(
+                Int(node.first), group, subject, now, isFiring: isFiring, detection)
+            return RuleEngine.hold(
+                truth, &groupPools[group.rawValue].times[place], now, node.hold)
+        case .members:
+            return node.ofHosts
+                ? hosts(node, group, subject, now, isFiring, detection)
+                : members(node, group, subject, now, isFiring, detection)
+        }
+    }
+
+    private mutating func members(
+        _ node: CompiledNode, _ group: CohortKind, _ subject: Int32, _ now: Int64,
+        _ isFiring: Bool, _ detection: borrowing Detection
+    ) -> Truth {
+        var tally = MemberTally()
+        let held = heldTime(of: Int(node.first))
+        // A second condition on members may name the same ones.
+        let named = Set(offenders)
+        for member in detection.cohorts.members(group, subject) {
+            let device = Int(member.value)
+            guard isCounted(device, now, detection) else { continue }
+            let truth = evaluate(
+                Int(node.first), device: device, now: now,
+                gates: detection.devices[device].gates, isFiring: false, detection)
+            tally.add(truth)
+            guard truth == .yes else { continue }
+            if !named.contains(device) { offenders.append(device) }
+            guard let held else { continue }
+            offenderSince = min(
+                offenderSince, devicePool.times[device * devicePool.timeStride + held])
+        }
+        return tally.result(node, isFiring: isFiring)
+    }
+
+    /// Where a member's condition keeps since when it holds.
+    private func heldTime(of node: Int) -> Int? {
+        let child = program.nodes[node]
+        return child.kind == .held ? Int(child.time) : nil
+    }
+
+    private mutating func hosts(
+        _ node: CompiledNode, _ group: CohortKind, _ subject: Int32, _ now: Int64,
+        _ isFiring: Bool, _ detection: borrowing Detection
+    ) -> Truth {
+        var tally = MemberTally()
+        stamp += 1
+        while hostStamps.count < detection.cohorts.count(.host) { hostStamps.append(0) }
+        for member in detection.cohorts.members(group, subject) {
+            let host = detection.devices[Int(member.value)][.host]
+            guard host >= 0, hostStamps[Int(host)] != stamp else { continue }
+            hostStamps[Int(host)] = stamp
+            let truth = evaluate(
+                Int(node.first), .host, host, now, isFiring: isFiring, detection)
+            tally.add(truth)
+            guard truth == .yes else { continue }
+            offenders += detection.cohorts.members(.host, host).map { Int($0.value) }
+        }
+        return tally.result(node, isFiring: isFiring)
+    }
+
+    private mutating func evaluate(
+        leaf index: Int, _ group: CohortKind, _ subject: Int32, _ now: Int64, _ isFiring: Bool,
+        _ detection: borrowing Detection
+    ) -> Truth {
+        let leaf = program.leaves[index]
+        if leaf.kind == .absence {
+            return silence(leaf.absence, group, subject, now, isFiring, detection)
+        }
+        let time = Int(subject) * groupPools[group.rawValue].timeStride + Int(leaf.time)
+        let number = Int(subject) * groupPools[group.rawValue].numberStride + Int(leaf.number)
+        if leaf.kind == .count {
+            return stops(leaf, group, subject, now, timeAt: time, detection)
+        }
+        guard let value = aggregate(leaf, group, subject, now, detection) else { return .unknown }
+        switch leaf.kind {
+        case .threshold: return Truth(leaf.bound.holds(value, isFiring: isFiring))
+        case .rate: return Truth(leaf.bound.holds(value * leaf.amount, isFiring: isFiring))
+        case .cusum:
+            Drift.feed(
+                value, at: now, leaf.cusum, &groupPools[group.rawValue], timeAt: time, at: number)
+            return Drift.truth(
+                leaf.cusum, groupPools[group.rawValue], at: number, isFiring: isFiring)
+        case .usual:
+            let last = groupPools[group.rawValue].times[time]
+            let seconds = last == .min ? 0 : Float(min(now - last, 60_000)) * 0.001
+            groupPools[group.rawValue].times[time] = now
+            groupPools[group.rawValue].learn(
+                value, seconds: seconds, window: leaf.window, numbersAt: number)
+            guard let usual = groupPools[group.rawValue].usual(numbersAt: number) else {
+                return .unknown
+            }
+            return Truth(value < usual)
+        case .duration:
+            return duration(
+                leaf, value, now, timeAt: time, at: number, inDevice: false, isFiring,
+                group: group.rawValue)
+        case .forecast:
+            return forecast(
+                leaf, value, now, timeAt: time, at: number, inDevice: false,
+                group: group.rawValue)
+        default: return .unknown
+        }
+    }
+
+    /// Every device of the group that can be missed is silent.
+    private func silence(
+        _ test: AbsenceTest, _ group: CohortKind, _ subject: Int32, _ now: Int64,
+        _ isFiring: Bool, _ detection: borrowing Detection
+    ) -> Truth {
+        var silent = 0
+        for member in detection.cohorts.members(group, subject) {
+            let device = Int(member.value)
+            let state = detection.devices[device]
+            guard !state.isRetired, state.lastSeen != .min else { continue }
+            switch absence(test, device, now, isFiring, detection) {
+            case .yes: silent += 1
+            default:
+                let after = max(test.after, Int64(test.intervals * state.interval * 1_000))
+                // Idle and silent is neither here nor missed.
+                guard detection.age(of: device, at: now) >= after else { return .no }
+            }
+        }
+        return Truth(silent > 0)
+    }
+
+    /// Ends of work of a group: half of it ran, and then less than half did.
+    private mutating func stops(
+        _ leaf: CompiledLeaf, _ group: CohortKind, _ subject: Int32, _ now: Int64, timeAt: Int,
+        _ detection: borrowing Detection
+    ) -> Truth {
+        var present = 0
+        var running = 0
+        for member in detection.cohorts.members(group, subject)
+        where isCounted(Int(member.value), now, detection) {
+            present += 1
+            if detection.devices[Int(member.value)].gates.contains(.running) { running += 1 }
+        }
+        guard present > 0 else { return .unknown }
+        let runs: Int64 = running * 2 >= present ? 1 : 0
+        let kind = group.rawValue
+        let ring = min(leaf.count.least, 16)
+        if groupPools[kind].times[timeAt] == 1, runs == 0 {
+            for place in Swift.stride(from: timeAt + ring, to: timeAt + 1, by: -1) {
+                groupPools[kind].times[place] = groupPools[kind].times[place - 1]
+            }
+            groupPools[kind].times[timeAt + 1] = now
+        }
+        groupPools[kind].times[timeAt] = runs
+        let oldest = groupPools[kind].times[timeAt + ring]
+        return Truth(oldest != .min && now - oldest <= leaf.window)
+    }
+
+    /// One value for the members that have one; nil where none has.
+    mutating func aggregate(
+        _ leaf: CompiledLeaf, _ group: CohortKind, _ subject: Int32, _ now: Int64,
+        _ detection: borrowing Detection
+    ) -> Float? {
+        scratch.removeAll(keepingCapacity: true)
+        for member in detection.cohorts.members(group, subject) {
+            let device = Int(member.value)
+            guard isCounted(device, now, detection) else { continue }
+            let place = device * program.registerGroups * 16 + Int(leaf.register)
+            guard !values[place].isNaN else { continue }
+            let limit: Int64 =
+                leaf.isSlow
+                ? 900_000 : max(90_000, Int64(detection.devices[device].interval * 4_000))
+            guard Int64(seen[place]) * 1_000 + limit >= now else { continue }
+            scratch.append(values[place])
+        }
+        guard !scratch.isEmpty else { return nil }
+        scratch.sort()
+        let count = scratch.count
+        func quantile(_ share: Float) -> Float {
+            let place = share * Float(count - 1)
+            let low = Int(place)
+            let high = min(low + 1, count - 1)
+            return scratch[low] + (scratch[high] - scratch[low]) * (place - Float(low))
+        }
+        switch leaf.aggregate ?? .median {
+        case .median: return quantile(0.5)
+        case .p10: return quantile(0.1)
+        case .p90: return quantile(0.9)
+        case .spread: return quantile(0.9) - quantile(0.1)
+        case .min: return scratch[0]
+        case .max: return scratch[count - 1]
+        case .sum: return scratch.reduce(0, +)
+        case .mean: return scratch.reduce(0, +) / Float(count)
+        }
+    }
+}
+
+// Leaving the roster.
+extension RuleEngine {
+    /// Devices that nobody expects back; once a minute is often enough.
+    private mutating func retire(
+        _ now: Int64, _ detection: inout Detection, _ directory: Directory
+    ) {
+        guard now % 60_000 == 0 else { return }
+        for device in 0..<detection.devices.count {
+            let state = detection.devices[device]
+            guard !state.isRetired, state.lastSeen != .min,
+                detection.age(of: device, at: now) >= detection.settings.retireAfter,
+                !hasLivingJob(device, now, detection)
+            else { continue }
+            detection.retire(device)
+            let moment = moment(now, device, detection)
+            for index in program.rules.indices where program.rules[index].group == nil {
+                let rule = program.rules[index]
+                let place = device * deviceStates.stride + rule.local
+                guard deviceStates.phases[place] != 0 else { continue }
+                clear(
+                    index, device, moment, "nothing was heard of it for a day; no longer expected",
+                    detection, directory)
+            }
+            clearEvents(device, moment, detection, directory)
+        }
+    }
+
+    private func hasLivingJob(
+        _ device: Int, _ now: Int64, _ detection: borrowing Detection
+    ) -> Bool {
+        let job = detection.devices[device][.job]
+        guard job >= 0 else { return false }
+        return detection.cohorts.members(.job, job).contains {
+            isCounted(Int($0.value), now, detection)
+        }
+    }
+
+    /// A group without members clears what fires on it after five minutes, and gives its place
+    /// back.
+    private mutating func releaseEmptyGroups(
+        _ now: Int64, _ detection: inout Detection, _ directory: Directory
+    ) {
+        for kind in CohortKind.allCases {
+            for index in detection.cohorts[kind].empty {
+                let place = GroupPlace(kind: kind.rawValue, index: index)
+                guard detection.cohorts.members(kind, index).isEmpty else {
+                    groupEmptySince[place] = nil
+                    continue
+                }
+                let since = groupEmptySince[place] ?? now
+                groupEmptySince[place] = since
+                guard now - since >= detection.settings.carryJobFor else { continue }
+                forget(kind, index, now, detection, directory)
+                groupEmptySince[place] = nil
+                detection.release(kind, index)
+            }
+        }
+    }
+
+    private mutating func forget(
+        _ kind: CohortKind, _ index: Int32, _ now: Int64, _ detection: borrowing Detection,
+        _ directory: Directory
+    ) {
+        let moment = Moment(now: now, partition: Partition(topic: "", number: 0), offset: -1)
+        for rule in program.rules.indices where program.rules[rule].group == kind {
+            let place = Int(index) * groupStates[kind.rawValue].stride + program.rules[rule].local
+            guard groupStates[kind.rawValue].phases[place] != 0 else { continue }
+            clear(
+                rule, Int(index), moment, "\(kind) \(detection.cohorts.name(kind, index)) is over",
+                detection, directory)
+        }
+        groupPools[kind.rawValue].reset(Int(index))
+    }
+}
+
+/// Counts what is known of members.
+private struct MemberTally {
+    private var yes = 0
+    private var no = 0
+    private var unknown = 0
+
+    mutating func add(_ truth: Truth) {
+        switch truth {
+        case .yes: yes += 1
+        case .no: no += 1
+        case .unknown: unknown += 1
+        case .dropped: break
+        }
+    }
+
+    func result(_ node: CompiledNode, isFiring: Bool) -> Truth {
+        guard yes + no > 0 else { return .unknown }
+        guard node.fraction.isNaN else {
+            // Half of them unknown: nobody can speak for the whole.
+            guard unknown <= yes + no else { return .unknown }
+            let limit = isFiring ? node.clearFraction : node.fraction
+            return Truth(Float(yes) > limit * Float(yes + no))
+        }
+        return Truth(yes >= Int(node.least) && yes <= Int(node.most))
+    }
+}

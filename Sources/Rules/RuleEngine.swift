@@ -1,0 +1,246 @@
+package import Detection
+package import Fleet
+package import Telemetry
+
+/// Judges every tick and every step of event time by the rules, and says what fires and clears.
+///
+/// Rules on devices that ask only their own values are judged at the tick that brings them; all
+/// that looks at silence, at peers or at groups is judged at steps of event time, five seconds
+/// apart, when the frontier of the watermarks passes them. Both depend on the order of messages
+/// and on nothing else: not on where batches end, nor on any clock.
+package struct RuleEngine: Sendable {
+    package internal(set) var book: RuleBook
+    var program: Program
+    var devicePool: Pool
+    var groupPools: [Pool]
+    var deviceStates: StateTable
+    var groupStates: [StateTable]
+    /// The newest value of each metric that some rule reads, by device and register.
+    var values: [Float] = []
+    /// Seconds of event time of each.
+    var seen: [Int32] = []
+    var deviceCount = 0
+
+    /// What was last said of each rule and subject that fires.
+    var spoken: [Finding.Key: Finding] = [:]
+    /// Restored findings whose subject was not heard of again yet.
+    var awaited: [Finding] = []
+    var edges: [Finding] = []
+    var shadowEdges: [Finding] = []
+    var history = FaultHistory()
+    var eventStates: [EventKey: EventState] = [:]
+    var groupEmptySince: [GroupPlace: Int64] = [:]
+    var lastStep: Int64 = .min
+
+    // Scratch, empty between calls.
+    var scratch: [Float] = []
+    var offenders: [Int] = []
+    var offenderSince: Int64 = .max
+    var hostStamps: [Int64] = []
+    var stamp: Int64 = 0
+    var peers = PeerCache()
+
+    /// Steps made up for at most after a jump of event time; ten minutes of them.
+    static let stepsMax: Int64 = 120
+    /// Shadow findings kept for whoever asks; older ones give way.
+    static let shadowMax = 10_000
+
+    /// An engine that has seen nothing.
+    ///
+    /// The vocabulary learns the names of metrics that only rules know, so that decoders made from
+    /// it afterwards give them the same number.
+    package init(book: RuleBook, vocabulary: inout Vocabulary) {
+        self.book = book
+        let program = Program(book, &vocabulary)
+        self.program = program
+        devicePool = Pool(timeStride: program.deviceTimes, numberStride: program.deviceNumbers)
+        deviceStates = StateTable(stride: program.deviceRules)
+        groupPools = CohortKind.allCases.map {
+            Pool(
+                timeStride: program.groupTimes[$0.rawValue],
+                numberStride: program.groupNumbers[$0.rawValue])
+        }
+        groupStates = CohortKind.allCases.map {
+            StateTable(stride: program.groupRules[$0.rawValue])
+        }
+    }
+
+    /// Groups in which some rule asks for z; for `Detection.wantZ`.
+    package var groupsWithZ: UInt16 { program.groupsWithZ }
+
+    /// All live findings that fire, in order of their keys.
+    package var firing: [Finding] {
+        let live = spoken.values.filter { book[$0.key.rule]?.mode != .shadow } + awaited
+        return live.sorted { ($0.key.rule, $0.key.subject) < ($1.key.rule, $1.key.subject) }
+    }
+
+    /// The edges of shadow rules since the last call; at most 10,000 are kept.
+    package mutating func takeShadow() -> [Finding] {
+        defer { shadowEdges.removeAll() }
+        return shadowEdges
+    }
+
+    /// Bytes of state behind all devices and groups.
+    package var bytes: Int {
+        devicePool.bytes + deviceStates.bytes + values.count * 8
+            + groupPools.reduce(0) { $0 + $1.bytes } + groupStates.reduce(0) { $0 + $1.bytes }
+    }
+
+    /// Feeds a batch through detection and judges it.
+    ///
+    /// - Returns: the edges of live rules, in the order in which they came about.
+    package mutating func process(
+        _ batch: inout SampleBatch, detection: inout Detection, directory: inout Directory
+    ) -> [Finding] {
+        var cursor = detection.begin(&batch, directory: &directory)
+        grow(detection)
+        resumeAwaited(&detection, directory)
+        repeat {
+            let rows = detection.apply(&batch, from: &cursor, directory: &directory)
+            for index in rows {
+                if cursor.fault < batch.faults.count {
+                    takeFaults(of: batch, upTo: index, &cursor, detection, directory)
+                }
+                judge(index, of: batch, &cursor, detection, directory)
+            }
+            if cursor.row == batch.rows.count {
+                takeFaults(of: batch, upTo: nil, &cursor, detection, directory)
+            }
+            step(&detection, directory)
+        } while cursor.row < batch.rows.count
+        return takeEdges()
+    }
+
+    /// Moves partitions forward to where the caller knows them to be, and judges the steps passed.
+    ///
+    /// A partition that is read to its end while others went on has no news of its own; the caller
+    /// gives it their time, and what it carried becomes absent.
+    package mutating func advance(
+        watermarks: [(partition: Partition, time: Instant)], detection: inout Detection,
+        directory: inout Directory
+    ) -> [Finding] {
+        detection.refresh(&directory)
+        grow(detection)
+        detection.advance(watermarks: watermarks)
+        step(&detection, directory)
+        return takeEdges()
+    }
+
+    mutating func takeEdges() -> [Finding] {
+        defer { edges.removeAll(keepingCapacity: true) }
+        return edges
+    }
+
+    mutating func grow(_ detection: borrowing Detection) {
+        let count = detection.devices.count
+        if count > deviceCount {
+            let lanes = program.registerGroups * 16
+            values.append(contentsOf: repeatElement(.nan, count: (count - deviceCount) * lanes))
+            seen.append(contentsOf: repeatElement(.min, count: (count - deviceCount) * lanes))
+            deviceCount = count
+            devicePool.grow(to: count)
+            deviceStates.grow(to: count)
+        }
+        for kind in CohortKind.allCases {
+            let groups = detection.cohorts.count(kind)
+            groupPools[kind.rawValue].grow(to: groups)
+            groupStates[kind.rawValue].grow(to: groups)
+        }
+    }
+
+    // One row: remember its values, feed what counts them, judge the rules that read them.
+
+    private mutating func judge(
+        _ index: Int, of batch: SampleBatch, _ cursor: inout Cursor,
+        _ detection: borrowing Detection, _ directory: Directory
+    ) {
+        let score = detection.scores[index]
+        guard score.present != 0 else {
+            while cursor.increase < detection.increases.count,
+                Int(detection.increases[cursor.increase].row) <= index
+            { cursor.increase += 1 }
+            return
+        }
+        let row = batch.rows[index]
+        let device = Int(row.device.value)
+        let group = Int(row.group)
+        let time = row.time.milliseconds
+        let registers = program.registerGroup[group]
+        if registers >= 0 {
+            store(batch.lanes[index], score.present, device, registers, time)
+        }
+        feed(index, group, device, time, score, batch.lanes[index], &cursor, detection)
+        let entries = program.ticks[group]
+        let base = device * deviceStates.stride
+        for entry in entries where entry.lanes & score.present != 0 {
+            let place = base + Int(entry.local)
+            let phase = deviceStates.phases[place]
+            let gates = score.gates.rawValue
+            let isOpen = gates & entry.required == entry.required && gates & entry.refused == 0
+            guard isOpen || phase != 0 else { continue }
+            let truth =
+                isOpen
+                ? evaluate(
+                    Int(entry.root), device: device, now: time, gates: score.gates,
+                    isFiring: phase >= 2, detection) : .no
+            if phase == 0 && truth != .yes { continue }
+            let moment = Moment(
+                now: time, partition: batch.partitions[Int(row.partition)], offset: row.offset)
+            drive(Int(entry.rule), device, truth, moment, detection, directory)
+        }
+    }
+
+    private mutating func store(
+        _ lanes: SIMD16<Float>, _ present: UInt16, _ device: Int, _ registers: Int, _ time: Int64
+    ) {
+        let base = (device * program.registerGroups + registers) * 16
+        let second = Int32(truncatingIfNeeded: time / 1_000)
+        var rest = present
+        while rest != 0 {
+            let lane = rest.trailingZeroBitCount
+            values[base + lane] = lanes[lane]
+            seen[base + lane] = second
+            rest &= rest - 1
+        }
+    }
+
+    private mutating func feed(
+        _ index: Int, _ group: Int, _ device: Int, _ time: Int64, _ score: Score,
+        _ lanes: SIMD16<Float>, _ cursor: inout Cursor, _ detection: borrowing Detection
+    ) {
+        let feeds = program.feeds[group]
+        for feed in feeds where score.present & (1 << UInt16(feed.lane)) != 0 {
+            self.feed(feed, device, time, lanes[Int(feed.lane)], score)
+        }
+        while cursor.increase < detection.increases.count,
+            Int(detection.increases[cursor.increase].row) <= index
+        {
+            let increase = detection.increases[cursor.increase]
+            cursor.increase += 1
+            for feed in feeds where feed.kind == .delta && feed.lane == Int32(increase.lane) {
+                let leaf = program.leaves[Int(feed.leaf)]
+                devicePool.add(
+                    increase.amount, at: time, window: leaf.window,
+                    timeAt: device * devicePool.timeStride + Int(leaf.time),
+                    numbersAt: device * devicePool.numberStride + Int(leaf.number))
+            }
+        }
+    }
+}
+
+/// A place in time and in the stream, for what is said there.
+struct Moment {
+    let now: Int64
+    let partition: Partition
+    let offset: Int64
+}
+
+/// One group of one kind.
+struct GroupPlace: Hashable, Comparable {
+    let kind: Int
+    let index: Int32
+
+    static func < (left: GroupPlace, right: GroupPlace) -> Bool {
+        (left.kind, left.index) < (right.kind, right.index)
+    }
+}
