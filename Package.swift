@@ -45,7 +45,7 @@ let package = Package(
         stage("Detection", "Fleet", "RollingStatistics", "Telemetry"),
         stage("Rules", "Fleet", "Configuration", "Telemetry", "Detection"),
         stage("Incidents", "Fleet", "Configuration", "Rules"),
-        stage("Escalation", "Fleet", "Configuration", "Incidents"),
+        stage("Escalation", "Fleet", "Configuration", "Rules", "Incidents"),
 
         // The doors: each owns the memory of a C library, and nobody else is unsafe.
         system("CRdKafka", "rdkafka", "librdkafka-dev"),

@@ -1,4 +1,3 @@
-package import Fleet
 package import Incidents
 
 /// One incident with its escalation: the unit that is stored, listed and restored.
@@ -11,18 +10,5 @@ package struct CaseRecord: Codable, Sendable, Identifiable {
     package init(incident: Incident, episode: Episode) {
         self.incident = incident
         self.episode = episode
-    }
-}
-
-/// The escalation state of one incident (reference, escalation 3.2).
-package struct Episode: Codable, Sendable {
-    package enum Phase: String, Codable, Sendable { case held, open, resolved, closed }
-
-    package var phase: Phase
-    package var generation: Int
-
-    package init() {
-        phase = .held
-        generation = 0
     }
 }

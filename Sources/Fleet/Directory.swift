@@ -132,6 +132,7 @@ package struct Directory: Sendable {
         touch(index, at: time)
         guard devices[Int(index.value)].origin != origin else { return }
         devices[Int(index.value)].origin = origin
+        noteChange(of: index)
     }
 }
 

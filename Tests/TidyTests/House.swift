@@ -31,7 +31,9 @@ let house: [Room] = [
     Room(
         name: "Rules", pure: true, mayImport: ["Fleet", "Configuration", "Telemetry", "Detection"]),
     Room(name: "Incidents", pure: true, mayImport: ["Fleet", "Configuration", "Rules"]),
-    Room(name: "Escalation", pure: true, mayImport: ["Fleet", "Configuration", "Incidents"]),
+    Room(
+        name: "Escalation", pure: true,
+        mayImport: ["Fleet", "Configuration", "Rules", "Incidents"]),
     Room(name: "Observability", pure: false, mayImport: ["Fleet", "CSystemd"]),
     Room(name: "Kafka", pure: false, mayImport: ["CRdKafka"]),
     Room(name: "HTTP", pure: false, mayImport: ["CCrypto", "CCurl", "CMicrohttpd"]),
