@@ -68,9 +68,9 @@ let package = Package(
         stage(
             "Daemon", "Fleet", "Configuration", "Telemetry", "Detection", "Rules", "Incidents",
             "Escalation", "Observability", "Kafka", "HTTP", "Notification", "Ledger", "Console"),
-        stage("Simulation", "Fleet", "Telemetry", "Kafka", "Daemon"),
+        stage("Simulation", "Fleet", "Telemetry", "Kafka", "Observability", "Daemon"),
         .executableTarget(
-            name: "tocsin", dependencies: ["Daemon", "Simulation"], swiftSettings: house),
+            name: "tocsin", dependencies: ["Console", "Daemon", "Simulation"], swiftSettings: house),
         .executableTarget(
             name: "tocsin-mockbroker", dependencies: ["CRdKafka"], swiftSettings: house),
         .executableTarget(

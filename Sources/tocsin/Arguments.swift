@@ -110,3 +110,16 @@ extension Command {
         return lines.joined(separator: "\n")
     }
 }
+
+extension Arguments {
+    /// The whole number of an option, where it was given.
+    func integer(_ name: String, in range: ClosedRange<Int>) throws(UsageError) -> Int? {
+        guard let text = self[name] else { return nil }
+        guard let number = Int(text), range.contains(number) else {
+            throw UsageError(
+                "'--\(name)' must be a whole number from \(range.lowerBound) to "
+                    + "\(range.upperBound), not '\(text)'")
+        }
+        return number
+    }
+}

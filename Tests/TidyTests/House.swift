@@ -53,8 +53,8 @@ let house: [Room] = [
             "Fleet", "Configuration", "Telemetry", "Detection", "Rules", "Incidents", "Escalation",
             "Observability", "Kafka", "HTTP", "Notification", "Ledger", "Console",
         ]),
-    Room(name: "Simulation", pure: false, mayImport: ["Fleet", "Telemetry", "Kafka", "Daemon"]),
-    Room(name: "tocsin", pure: false, mayImport: ["Daemon", "Simulation"]),
+    Room(name: "Simulation", pure: false, mayImport: ["Fleet", "Telemetry", "Kafka", "Observability", "Daemon"]),
+    Room(name: "tocsin", pure: false, mayImport: ["Console", "Daemon", "Simulation"]),
     Room(name: "tocsin-mockbroker", pure: false, mayImport: ["CRdKafka"]),
     Room(
         name: "tocsin-bench", pure: false,

@@ -1,0 +1,261 @@
+import Console
+import Escalation
+import Fleet
+import Incidents
+import Ledger
+import Observability
+import Synchronization
+import Telemetry
+
+/// What one turn of the intake read.
+struct MessageCounts: Sendable {
+    var messages: UInt64 = 0
+    var decoded: UInt64 = 0
+    var dead: UInt64 = 0
+    var tombstones: UInt64 = 0
+    var bytes: UInt64 = 0
+}
+
+/// Where the threads pin up what others may see: counters, ages, the list of cases.
+final class Board: Sendable {
+    let metrics = Metrics()
+    let state: Mutex<State>
+    let startedAt: Instant
+
+    struct State: Sendable {
+        var cases: [CaseRecord] = []
+        var lag: [Partition: Int64] = [:]
+        var assigned = 0
+        var devices = 0
+        var engineAt: Instant
+        var intakeAt: Instant
+        var hasAssignment = false
+        var ledgerTrouble = ""
+        var reloadFailure = ""
+        var positions: [Partition: Int64] = [:]
+        var auditHead: AuditHead?
+        var isStopping = false
+    }
+
+    private let decoded, dead, tombstones: Counter
+    private let bytes: Counter
+    private let points: Counter
+    private let pointOutcomes: [Counter]
+    private let deadReasons: [Undecodable.Reason: Counter]
+    let readFailures, offsetGaps, recordsLost, deadLettersLost, intakeWaits: Counter
+    let faults: Counter
+    let pages: [String: Counter]
+    let reloadSucceeded: Gauge
+
+    init(startedAt: Instant) {
+        self.startedAt = startedAt
+        state = Mutex(State(engineAt: startedAt, intakeAt: startedAt))
+        let metrics = metrics
+        func message(_ outcome: String) -> Counter {
+            metrics.counter(
+                "tocsin_messages_total", "Messages read, by what became of them.",
+                [MetricLabel("outcome", outcome)])
+        }
+        decoded = message("decoded")
+        dead = message("dead_letter")
+        tombstones = message("tombstone")
+        bytes = metrics.counter("tocsin_message_bytes_total", "Payload bytes read.")
+        points = metrics.counter("tocsin_points_total", "Values in decoded messages.")
+        pointOutcomes = Board.outcomes.map { name in
+            metrics.counter(
+                "tocsin_point_outcomes_total", "Values, by what became of them.",
+                [MetricLabel("outcome", name)])
+        }
+        var reasons: [Undecodable.Reason: Counter] = [:]
+        for reason in Undecodable.Reason.allCases {
+            reasons[reason] = metrics.counter(
+                "tocsin_dead_letters_total", "Messages that could not be decoded, by reason.",
+                [MetricLabel("reason", reason.rawValue)])
+        }
+        deadReasons = reasons
+        readFailures = metrics.counter(
+            "tocsin_read_failures_total", "Errors of records and topics while reading.")
+        offsetGaps = metrics.counter(
+            "tocsin_offset_gaps_total", "Offsets skipped without a word by the broker.")
+        recordsLost = metrics.counter(
+            "tocsin_records_expired_total", "Records that retention removed before we read them.")
+        deadLettersLost = metrics.counter(
+            "tocsin_dead_letters_lost_total", "Dead letters that could not be written.")
+        intakeWaits = metrics.counter(
+            "tocsin_intake_waits_total", "Waits of the intake for a full engine.")
+        faults = metrics.counter("tocsin_faults_total", "Fault events read, such as XIDs.")
+        reloadSucceeded = metrics.gauge(
+            "tocsin_config_last_reload_successful", "1 where the rules on disk are in force.")
+        reloadSucceeded.set(1)
+        var pages: [String: Counter] = [:]
+        for tier in Tier.allCases {
+            pages[tier.name] = metrics.counter(
+                "tocsin_pages_total", "Pages, by tier.",
+                [MetricLabel("tier", String(tier.rawValue))])
+        }
+        self.pages = pages
+    }
+
+    private static let outcomes = [
+        "applied", "late", "duplicate", "sentinel", "out_of_range", "unknown_metric",
+        "not_a_number", "future", "no_device",
+    ]
+
+    func add(_ counts: MessageCounts, _ tally: Tally, _ devices: Int) {
+        decoded.add(counts.decoded)
+        dead.add(counts.dead)
+        tombstones.add(counts.tombstones)
+        bytes.add(counts.bytes)
+        points.add(tally.points)
+        faults.add(tally.faults)
+        let amounts = [
+            tally.applied, tally.late, tally.duplicate, tally.sentinel, tally.outOfRange,
+            tally.unknownMetric, tally.notANumber, tally.future, tally.noDevice,
+        ]
+        for (counter, amount) in zip(pointOutcomes, amounts) where amount > 0 { counter.add(amount) }
+        state.withLock { $0.devices = devices }
+    }
+
+    func dead(_ reason: Undecodable.Reason) { deadReasons[reason]?.add() }
+    func lost(_ records: Int64) { recordsLost.add(UInt64(max(0, records))) }
+
+    func lag(of partition: Partition, _ records: Int64) {
+        state.withLock { $0.lag[partition] = records }
+    }
+
+    func assigned(_ count: Int) {
+        state.withLock {
+            $0.assigned = count
+            $0.hasAssignment = $0.hasAssignment || count > 0
+        }
+    }
+
+    func intakeTurned(at now: Instant) { state.withLock { $0.intakeAt = now } }
+
+    func count(_ outcome: Outcome) {
+        for page in outcome.pages where page.kind == .page { pages[page.tier.name]?.add() }
+    }
+}
+
+extension Board {
+    /// An engine or an intake that did not come round for this long is stuck.
+    private static let stuckAfter = Duration.seconds(30)
+
+    func publish(_ cases: [CaseRecord], at now: Instant) {
+        state.withLock {
+            $0.cases = cases
+            $0.engineAt = now
+        }
+    }
+
+    func stored(_ positions: [Partition: Int64], auditHead: AuditHead) {
+        state.withLock {
+            $0.positions.merge(positions) { $1 }
+            $0.auditHead = auditHead
+            $0.ledgerTrouble = ""
+        }
+    }
+
+    func ledgerFailed(_ reason: String) { state.withLock { $0.ledgerTrouble = reason } }
+
+    func stop() { state.withLock { $0.isStopping = true } }
+
+    /// Says what became of the last reload; an empty reason is success.
+    func reloaded(_ failure: String) {
+        reloadSucceeded.set(failure.isEmpty ? 1 : 0)
+        state.withLock { $0.reloadFailure = failure }
+    }
+
+    var assignedPartitions: Int { state.withLock { $0.assigned } }
+
+    /// Why the daemon should not be trusted yet, or any more; empty where it should.
+    func notReady(at now: Instant) -> [String] {
+        state.withLock { state in
+            var reasons: [String] = []
+            if state.isStopping { reasons.append("it is stopping") }
+            if !state.hasAssignment { reasons.append("no partitions are assigned yet") }
+            if !state.ledgerTrouble.isEmpty {
+                reasons.append("the ledger takes no writes: \(state.ledgerTrouble)")
+            }
+            if now - state.engineAt > Board.stuckAfter { reasons.append("the engine is stuck") }
+            if now - state.intakeAt > Board.stuckAfter { reasons.append("the intake is stuck") }
+            return reasons
+        }
+    }
+
+    /// Whether both threads came round lately.
+    func isAlive(at now: Instant) -> Bool {
+        state.withLock { now - $0.intakeAt <= Board.stuckAfter }
+    }
+
+    /// The line that `systemctl status` shows.
+    var statusLine: String {
+        state.withLock { state in
+            let open = state.cases.count { $0.episode.phase == .open }
+            let line =
+                "\(state.devices) devices on \(state.assigned) partitions, \(open) open incidents"
+            return state.reloadFailure.isEmpty
+                ? line : "\(line); LAST RELOAD FAILED: \(state.reloadFailure)"
+        }
+    }
+
+    func view(instance: String, at now: Instant) -> ConsoleView {
+        let reasons = notReady(at: now)
+        return state.withLock { state in
+            var view = ConsoleView(
+                version: Daemon.version, instance: instance, at: now, startedAt: startedAt,
+                engineAliveAt: state.engineAt)
+            view.notReady = reasons
+            view.partitions = state.positions.map { partition, offset in
+                ConsoleView.PartitionView(
+                    partition: partition, nextOffset: offset, lag: state.lag[partition],
+                    watermark: nil)
+            }
+            view.deviceCount = state.devices
+            view.cases = state.cases
+            view.auditHead = state.auditHead
+            return view
+        }
+    }
+
+    /// The exposition, with what is read only when somebody looks.
+    func exposition(_ accept: String, at now: Instant) -> (contentType: String, text: String) {
+        let (state, open) = state.withLock { state in
+            (state, Dictionary(grouping: state.cases) { $0.episode.phase })
+        }
+        func gauge(_ name: String, _ help: String, _ labels: [MetricLabel] = []) -> Gauge {
+            metrics.gauge(name, help, labels)
+        }
+        gauge("tocsin_engine_age_seconds", "Time since the engine came round.")
+            .set((now - state.engineAt).seconds)
+        gauge("tocsin_intake_age_seconds", "Time since the intake came round.")
+            .set((now - state.intakeAt).seconds)
+        gauge("tocsin_devices", "Devices in the directory.").set(Double(state.devices))
+        gauge("tocsin_partitions", "Partitions that are ours.").set(Double(state.assigned))
+        gauge("tocsin_ready", "1 where the daemon is ready.")
+            .set(notReady(at: now).isEmpty ? 1 : 0)
+        for phase in [Episode.Phase.held, .open, .resolved] {
+            let cases = open[phase] ?? []
+            for severity in Severity.allCases {
+                gauge(
+                    "tocsin_incidents", "Incidents that are not closed.",
+                    [
+                        MetricLabel("phase", phase.rawValue),
+                        MetricLabel("severity", severity.name),
+                    ]
+                ).set(Double(cases.count { $0.incident.severity == severity }))
+            }
+        }
+        for (partition, lag) in state.lag {
+            gauge(
+                "tocsin_partition_lag", "Records between us and the end of the partition.",
+                [
+                    MetricLabel("topic", partition.topic),
+                    MetricLabel("partition", String(partition.number)),
+                ]
+            ).set(Double(lag))
+        }
+        let (contentType, body) = metrics.exposition(accept: accept)
+        return (contentType, String(decoding: body, as: UTF8.self))
+    }
+}

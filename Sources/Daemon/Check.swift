@@ -1,0 +1,34 @@
+import Configuration
+import Escalation
+import Rules
+
+/// `tocsin check`: what a start or a reload would say of these files.
+package enum Check {
+    /// - Returns: 0, or the exit code of a configuration error; every problem went to `print`.
+    package static func run(
+        folder: String?, settings file: String?, _ print: (String) -> Void
+    ) throws(StartFailure) -> Int32 {
+        var destinations: Set<String>?
+        var directory = folder
+        if let file {
+            let settings = try Settings.read(file)
+            _ = try settings.kafka.clientProperties(instance: settings.instanceName)
+            destinations = Set(settings.destinations.map(\.name))
+            directory = folder ?? settings.rulesDirectory
+            print("\(file): settings are good")
+        }
+        guard let directory else {
+            throw StartFailure(.usage, "name a rules folder, or settings with --settings FILE")
+        }
+        let problems = Problems()
+        guard
+            let rules = RuleFolder.load(directory, destinations: destinations, problems: problems)
+        else { throw StartFailure(.configuration, problems.report) }
+        let live = rules.book.rules.count { $0.mode == .live }
+        print(
+            "\(directory): \(rules.files.count) files are good: \(rules.book.rules.count) rules "
+                + "(\(live) live), \(rules.policy.routes.count) routes, "
+                + "\(rules.policy.people.count) people")
+        return 0
+    }
+}

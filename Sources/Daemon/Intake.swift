@@ -1,0 +1,297 @@
+import Fleet
+import Foundation
+import Kafka
+import Observability
+import Rules
+import Synchronization
+import Telemetry
+
+/// Reads Kafka and judges what it reads; the one thread that touches the consumer.
+///
+/// Each turn is one poll: decode, detect, judge, dead letters, and a step for the engine. What the
+/// engine has stored is committed to the group, which is for people's tools; the truth about
+/// positions is the ledger.
+final class Intake: Sendable {
+    /// What the rest of the process may say to the intake, and hear of it.
+    struct Controls: Sendable {
+        var stopping = false
+        var book: RuleBook?
+        /// Positions that the ledger has; to be committed to the group.
+        var stored: [Partition: Int64] = [:]
+    }
+
+    let controls = Mutex(Controls())
+    private let settings: Settings
+    private let properties: [String: String]
+    private let positions: [Partition: Int64]
+    private let mailbox: Mailbox<Engine.Input>
+    private let board: Board
+    private let clock: WallClock
+    private let log: Log
+
+    /// One poll waits at most this long, so that time passes for absence too.
+    private static let pollMilliseconds: Int32 = 100
+    /// A step leaves at least this often while anything moved; each costs the engine one fsync.
+    private static let stepEvery = Duration.milliseconds(250)
+    private static let commitEvery = Duration.seconds(5)
+
+    init(
+        settings: Settings, properties: [String: String], positions: [Partition: Int64],
+        mailbox: Mailbox<Engine.Input>, board: Board, clock: WallClock, log: Log
+    ) {
+        self.settings = settings
+        self.properties = properties
+        self.positions = positions
+        self.mailbox = mailbox
+        self.board = board
+        self.clock = clock
+        self.log = log
+    }
+
+    /// Works until told to stop; then everything read is with the engine.
+    ///
+    /// - Throws: what ends the consumer for good.
+    func run(
+        book: RuleBook, roster: [Device], firing: [Finding], deadLetters: DeadLetters
+    ) throws(KafkaError) {
+        let fallback: StartOffset.End = settings.kafka.startAt == .earliest ? .earliest : .latest
+        var consumer = try Consumer.open(
+            properties, topics: settings.kafka.topics.map(\.name),
+            log: { [log] line in log.kafka(line) },
+            start: { [self] name in
+                let partition = Partition(topic: name.topic, number: name.number)
+                let known = controls.withLock { $0.stored[partition] } ?? positions[partition]
+                return known.map { .at($0) } ?? .committed(fallback: fallback)
+            })
+        var reading = Reading(
+            pipeline: Pipeline(
+                book: book,
+                formats: Dictionary(
+                    settings.kafka.topics.map { ($0.name, $0.format) }, uniquingKeysWith: { $1 }),
+                decoding: settings.decoding, devicesMax: settings.telemetry.devicesMax,
+                roster: roster, firing: firing),
+            started: clock.now())
+        do throws(KafkaError) {
+            while !controls.withLock({ $0.stopping }) {
+                try turn(&consumer, &reading, deadLetters)
+            }
+        } catch {
+            _ = consumer.close()
+            throw error
+        }
+        finish(&consumer, &reading)
+        _ = consumer.close(milliseconds: 3_000)
+    }
+
+    private func turn(
+        _ consumer: inout Consumer, _ reading: inout Reading, _ deadLetters: DeadLetters
+    ) throws(KafkaError) {
+        let now = clock.now()
+        if let book = controls.withLock({ $0.book.take() }) {
+            reading.note(reading.pipeline.replace(book, at: now))
+        }
+        board.intakeTurned(at: now)
+        var counts = MessageCounts()
+        reading.pipeline.begin()
+        counts.messages = UInt64(
+            try consumer.poll(milliseconds: Self.pollMilliseconds) { record, key, payload in
+                reading.read(record, key, payload, at: now, &counts, deadLetters)
+            })
+        take(eventsOf: &consumer, &reading)
+        deadLetters.flush()
+
+        let caughtUp = consumer.assignment.filter { consumer.isCaughtUp($0) }
+        let (findings, tally) = reading.pipeline.judge(caughtUp: caughtUp)
+        board.add(counts, tally, reading.pipeline.directory.count)
+        reading.note(findings)
+        if !findings.isEmpty || now - reading.sentAt >= Self.stepEvery {
+            send(&consumer, &reading, at: now)
+        }
+        if now - reading.committedAt >= Self.commitEvery {
+            commit(&consumer, &reading)
+            reading.committedAt = now
+        }
+    }
+
+    private func take(eventsOf consumer: inout Consumer, _ reading: inout Reading) {
+        while let event = consumer.nextEvent() {
+            switch event {
+            case .assigned(let indices):
+                reading.know(consumer.partitions)
+                log.info("partitions assigned", ["count": indices.count])
+                board.assigned(consumer.assignment.count)
+            case .revoked(let indices):
+                log.info("partitions revoked", ["count": indices.count])
+                send(&consumer, &reading, at: clock.now())
+                commit(&consumer, &reading)
+                board.assigned(consumer.assignment.count - indices.count)
+            case .lost(let indices):
+                log.warning("partitions lost to another member", ["count": indices.count])
+                for index in indices { reading.forget(index) }
+                board.assigned(consumer.assignment.count)
+            case .outOfRange(let gap):
+                let name = reading.name(of: gap.partition)
+                log.error(
+                    "records were gone before they were read",
+                    [
+                        "partition": name, "wanted": gap.from,
+                        "log_start": gap.to.map(String.init) ?? "unknown",
+                    ])
+                board.lost(max(0, (gap.to ?? gap.from) - gap.from))
+            case .caughtUp: continue
+            case .commitFailed(let error):
+                log.warning("the group did not take our positions", ["why": error.description])
+            case .failed(let error, let partition, let offset):
+                board.readFailures.add()
+                let name = reading.name(of: partition ?? -1)
+                log.error(
+                    "a record or topic cannot be read",
+                    [
+                        "why": error.description,
+                        "partition": name,
+                        "offset": offset.map(String.init) ?? "-",
+                    ])
+            case .trouble(let error):
+                log.warning("trouble with the cluster", ["why": error.description])
+            }
+        }
+        board.offsetGaps.raise(to: consumer.holes.offsets)
+    }
+
+    /// Hands the step to the engine.
+    ///
+    /// Where the engine is full, the step waits and grows, and every partition is paused: the next
+    /// turns go on polling, or the group would take the partitions away, but fetch nothing.
+    private func send(_ consumer: inout Consumer, _ reading: inout Reading, at now: Instant) {
+        for index in consumer.assignment where index < reading.partitions.count {
+            guard let next = consumer.position(of: index) else { continue }
+            let partition = reading.partitions[index]
+            if let high = consumer.watermarks(of: index)?.high {
+                board.lag(of: partition, max(0, high - next))
+            }
+            guard reading.sent[partition] != next else { continue }
+            reading.sent[partition] = next
+            reading.step.positions[partition] = next
+        }
+        reading.step.devices += reading.roster.due(reading.pipeline.directory, at: now)
+        reading.sentAt = now
+        guard !reading.step.isEmpty else { return }
+        if mailbox.offer(.step(reading.step)) {
+            reading.step = IntakeStep()
+            hold(&consumer, &reading, false)
+        } else {
+            board.intakeWaits.add()
+            hold(&consumer, &reading, true)
+        }
+    }
+
+    private func hold(_ consumer: inout Consumer, _ reading: inout Reading, _ wanted: Bool) {
+        guard reading.isHolding != wanted else { return }
+        do throws(KafkaError) {
+            try wanted
+                ? consumer.pause(consumer.assignment) : consumer.resume(consumer.assignment)
+            reading.isHolding = wanted
+        } catch {
+            log.warning("the flow of records was not changed", ["why": error.description])
+        }
+    }
+
+    /// The last step of all: waits for the engine, which is still at work, as long as it takes to
+    /// drain what it has.
+    private func finish(_ consumer: inout Consumer, _ reading: inout Reading) {
+        send(&consumer, &reading, at: clock.now())
+        for _ in 0..<100 where !reading.step.isEmpty {
+            Thread.sleep(forTimeInterval: 0.05)
+            send(&consumer, &reading, at: clock.now())
+        }
+        commit(&consumer, &reading)
+    }
+
+    private func commit(_ consumer: inout Consumer, _ reading: inout Reading) {
+        let stored = controls.withLock { $0.stored }
+        var moved: [Position] = []
+        for index in consumer.assignment where index < reading.partitions.count {
+            let partition = reading.partitions[index]
+            guard let offset = stored[partition], reading.committed[partition] != offset else {
+                continue
+            }
+            moved.append(Position(partition: index, offset: offset))
+            reading.committed[partition] = offset
+        }
+        guard !moved.isEmpty else { return }
+        do throws(KafkaError) {
+            try consumer.commit(moved)
+        } catch {
+            log.warning("the group did not take our positions", ["why": error.description])
+        }
+    }
+}
+
+/// What the intake carries from turn to turn.
+private struct Reading: ~Copyable {
+    var pipeline: Pipeline
+    var partitions: [Partition] = []
+    var step = IntakeStep()
+    var sent: [Partition: Int64] = [:]
+    var committed: [Partition: Int64] = [:]
+    var sentAt: Instant
+    var committedAt: Instant
+    var roster: RosterKeeper
+    /// The engine is full and every partition is paused.
+    var isHolding = false
+
+    init(pipeline: consuming Pipeline, started: Instant) {
+        roster = RosterKeeper(known: pipeline.directory.count)
+        self.pipeline = pipeline
+        sentAt = started
+        committedAt = started
+    }
+
+    mutating func know(_ known: [TopicPartition]) {
+        for name in known.dropFirst(partitions.count) {
+            partitions.append(Partition(topic: name.topic, number: name.number))
+        }
+        pipeline.know(partitions)
+    }
+
+    /// Another member owns it: what we read and did not store yet is theirs to read again.
+    mutating func forget(_ index: Int) {
+        guard index < partitions.count else { return }
+        step.positions[partitions[index]] = nil
+        sent[partitions[index]] = nil
+    }
+
+    mutating func note(_ findings: [Finding]) {
+        guard !findings.isEmpty else { return }
+        step.findings += findings
+        step.members.merge(pipeline.members(around: findings)) { $1 }
+    }
+
+    func name(of index: Int) -> String {
+        partitions.indices.contains(index) ? partitions[index].description : "-"
+    }
+
+    mutating func read(
+        _ record: borrowing Record, _ key: Span<UInt8>?, _ payload: Span<UInt8>?, at now: Instant,
+        _ counts: inout MessageCounts, _ deadLetters: DeadLetters
+    ) {
+        // A compacted topic says "gone" with a tombstone; it carries no sample.
+        guard let payload else {
+            counts.tombstones += 1
+            return
+        }
+        counts.bytes += UInt64(payload.count)
+        let time = record.timestampMilliseconds.map { Instant(milliseconds: $0) } ?? now
+        do throws(Undecodable) {
+            try pipeline.read(
+                payload, partition: record.partition, offset: record.offset, recordTime: time,
+                now: now)
+            counts.decoded += 1
+        } catch {
+            counts.dead += 1
+            deadLetters.add(
+                payload, key: key, from: partitions[record.partition], offset: record.offset,
+                because: error)
+        }
+    }
+}

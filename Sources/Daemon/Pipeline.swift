@@ -1,0 +1,106 @@
+import Detection
+import Fleet
+import Rules
+import Telemetry
+
+/// Every stage of the hot path, in the order in which the data flows.
+///
+/// Owned by the intake's thread. Nothing here knows Kafka, the clock or the disk: bytes and times
+/// come in as arguments, findings go out.
+struct Pipeline: ~Copyable {
+    private var decoders: [MessageDecoder] = []
+    private let formats: [String: WireFormat]
+    private let decoding: DecoderSettings
+    private var partitions: [Partition] = []
+    private var vocabulary = Vocabulary()
+    private(set) var directory: Directory
+    private var batch = SampleBatch()
+    private var detection: Detection
+    private var rules: RuleEngine
+
+    /// - Parameters:
+    ///   - formats: wire format by topic.
+    ///   - roster: devices that an earlier process knew.
+    ///   - firing: findings that fired when it ended.
+    init(
+        book: RuleBook, formats: [String: WireFormat], decoding: DecoderSettings, devicesMax: Int,
+        roster: [Device], firing: [Finding]
+    ) {
+        self.formats = formats
+        self.decoding = decoding
+        directory = Directory(devicesMax: devicesMax)
+        for device in roster { directory.restore(device) }
+        rules = RuleEngine(book: book, vocabulary: &vocabulary)
+        detection = Detection(vocabulary: vocabulary)
+        detection.wantZ(groups: rules.groupsWithZ)
+        rules.restore(firing: firing, detection: &detection, directory: &directory)
+    }
+
+    /// Makes room for partitions that the consumer has come to know; each has its own decoder.
+    mutating func know(_ known: [Partition]) {
+        for partition in known.dropFirst(partitions.count) {
+            partitions.append(partition)
+            decoders.append(
+                MessageDecoder(format: formats[partition.topic] ?? .auto, settings: decoding))
+        }
+    }
+
+    /// Starts a batch.
+    mutating func begin() {
+        batch.removeAll()
+        batch.partitions = partitions
+    }
+
+    /// One message into the batch; what cannot be read leaves no trace in it.
+    mutating func read(
+        _ payload: Span<UInt8>, partition: Int, offset: Int64, recordTime: Instant, now: Instant
+    ) throws(Undecodable) {
+        let origin = MessageOrigin(
+            partition: UInt16(partition), offset: offset, recordTime: recordTime)
+        try decoders[partition].decode(
+            payload, from: origin, now: now, into: &batch, directory: &directory,
+            vocabulary: &vocabulary)
+    }
+
+    /// The batch through detectors and rules, then time itself.
+    ///
+    /// A partition that is read to its end has come as far as any other: what is silent there is
+    /// silent, not late.
+    ///
+    /// - Parameter caughtUp: indices of the partitions that are read to their end.
+    mutating func judge(caughtUp: [Int]) -> (findings: [Finding], tally: Tally) {
+        let found = rules.process(&batch, detection: &detection, directory: &directory)
+        let frontier = Instant(milliseconds: detection.frontier)
+        let watermarks = caughtUp.filter { $0 < partitions.count }
+            .map { (partition: partitions[$0], time: frontier) }
+        let passed = rules.advance(
+            watermarks: watermarks, detection: &detection, directory: &directory)
+        return (found + passed, batch.tally)
+    }
+
+    /// Another set of rules from the next batch on.
+    mutating func replace(_ book: RuleBook, at now: Instant) -> [Finding] {
+        rules.replace(
+            book: book, vocabulary: &vocabulary, detection: &detection, directory: &directory,
+            at: now)
+    }
+
+    /// Ids of the devices of every host, rack and job that `findings` touch: blame needs to know
+    /// how many there are.
+    func members(around findings: [Finding]) -> [Entity: [String]] {
+        var members: [Entity: [String]] = [:]
+        let kinds: [(LabelKey, EntityKind)] = [(.host, .host), (.rack, .rack), (.job, .job)]
+        for finding in findings {
+            for (key, kind) in kinds where !finding.labels[key].isEmpty {
+                members[Entity(kind: kind, name: finding.labels[key])] = []
+            }
+        }
+        guard !members.isEmpty else { return [:] }
+        for device in directory.devices {
+            for (key, kind) in kinds {
+                members[Entity(kind: kind, name: device.labels[key])]?.append(device.id)
+            }
+        }
+        return members
+    }
+}

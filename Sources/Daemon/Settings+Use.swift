@@ -1,0 +1,172 @@
+import Configuration
+import Foundation
+import Rules
+import Kafka
+import Notification
+import Observability
+import Telemetry
+
+extension Settings {
+    /// Reads and checks the settings file.
+    static func read(_ file: String) throws(StartFailure) -> Settings {
+        let text: String
+        do {
+            text = try String(contentsOf: URL(filePath: file), encoding: .utf8)
+        } catch {
+            throw StartFailure(
+                .configuration,
+                "settings: cannot read \(file): \(reason(error)); name one with --settings FILE")
+        }
+        let problems = Problems()
+        guard let settings = Settings.load(text, file: file, problems: problems) else {
+            throw StartFailure(.configuration, problems.report)
+        }
+        return settings
+    }
+
+    var instanceName: String {
+        instance.isEmpty ? ProcessInfo.processInfo.hostName : instance
+    }
+
+    var decoding: DecoderSettings {
+        var decoding = DecoderSettings()
+        decoding.messageBytesMax = telemetry.messageBytesMax
+        decoding.futureSkew = telemetry.futureSkew
+        return decoding
+    }
+}
+
+extension Problems {
+    /// Every problem on a line of its own.
+    package var report: String { sorted.map(\.description).joined(separator: "\n") }
+}
+
+extension RuleFolder {
+    /// Reads the folder that the settings name.
+    static func read(_ settings: Settings) throws(StartFailure) -> RuleFolder {
+        let problems = Problems()
+        guard
+            let folder = RuleFolder.load(
+                settings.rulesDirectory, destinations: Set(settings.destinations.map(\.name)),
+                problems: problems)
+        else { throw StartFailure(.configuration, problems.report) }
+        return folder
+    }
+}
+
+extension Settings.Kafka {
+    struct ClientProperties {
+        let consumer: [String: String]
+        let producer: [String: String]
+        let warnings: [String]
+    }
+
+    /// What both clients are opened with; every wrong key at once, in librdkafka's words.
+    func clientProperties(instance: String) throws(StartFailure) -> ClientProperties {
+        var shared = properties
+        for (key, name) in secretFiles {
+            shared[key] = String(decoding: try Secrets.read(name), as: UTF8.self)
+        }
+        var problems = properties.keys.filter { secretFiles[$0] != nil }.sorted()
+            .map { "kafka: \($0) is set twice: in properties and in secret_files" }
+        for key in properties.keys.sorted() where KafkaConfiguration.isSecret(key) {
+            problems.append("kafka: \(key) is a secret: put it in a file named in secret_files")
+        }
+        for role in KafkaRole.allCases {
+            for problem in KafkaConfiguration.check(shared, role: role) {
+                let line = "kafka: \(problem)"
+                if !problems.contains(line) { problems.append(line) }
+            }
+        }
+        guard problems.isEmpty else {
+            throw StartFailure(.configuration, problems.joined(separator: "\n"))
+        }
+        shared["bootstrap.servers"] = bootstrap.joined(separator: ",")
+        shared["client.id"] = "tocsin-\(instance)"
+        var consumer = shared
+        consumer["group.id"] = group
+        return ClientProperties(
+            consumer: consumer, producer: shared, warnings: KafkaConfiguration.warnings(consumer))
+    }
+}
+
+extension Settings.Log.Level {
+    var observed: Level {
+        switch self {
+        case .debug: .debug
+        case .info: .info
+        case .warning: .warning
+        case .error: .error
+        }
+    }
+}
+
+extension Settings.Log.Format {
+    var observed: LogFormat? {
+        switch self {
+        case .auto: nil
+        case .text: .text
+        case .json: .json
+        }
+    }
+}
+
+extension Settings.Destination {
+    /// The channel behind this destination, with its secrets read.
+    func channel(_ instance: Instance, log: Log) throws(StartFailure) -> any Channel {
+        var described = DestinationSettings(name: name, kind: .stdout, urls: urls)
+        switch kind {
+        case .stdout: described.kind = .stdout
+        case .webhook: described.kind = .webhook
+        case .alertmanager: described.kind = .alertmanager
+        }
+        described.timeout = timeout
+        if !secretFile.isEmpty { described.secret = try Secrets.read(secretFile) }
+        if !tokenFile.isEmpty {
+            let token = String(decoding: try Secrets.read(tokenFile), as: UTF8.self)
+            described.headers.append("Authorization: Bearer \(token)")
+        }
+        guard let channel = described.channel(from: instance, log: log) else {
+            throw StartFailure(.software, "destination \(name): no channel for its kind")
+        }
+        return channel
+    }
+}
+
+extension Daemon {
+    /// The settings in force, as a person checks them; secrets are only names of files here.
+    package var printedSettings: String {
+        var lines = [
+            "cluster: \(settings.cluster)", "instance: \(settings.instanceName)",
+            "state: \(directory.path)", "rules: \(settings.rulesDirectory)",
+            "stale_after: \(settings.staleAfter.short)", "retention: \(settings.retention.short)",
+            "kafka:", "  bootstrap: [\(settings.kafka.bootstrap.joined(separator: ", "))]",
+            "  group: \(settings.kafka.group)", "  patience: \(settings.kafka.patience.short)",
+            "  start_at: \(settings.kafka.startAt.rawValue)",
+            "  dead_letters: \(settings.kafka.deadLetters)", "  alerts: \(settings.kafka.alerts)",
+            "  topics:",
+        ]
+        for topic in settings.kafka.topics {
+            lines.append("    - {name: \(topic.name), format: \(topic.format.rawValue)}")
+        }
+        for (key, value) in settings.kafka.properties.sorted(by: { $0.key < $1.key }) {
+            lines.append("  # property \(key): \(KafkaConfiguration.isSecret(key) ? "***" : value)")
+        }
+        for (key, file) in settings.kafka.secretFiles.sorted(by: { $0.key < $1.key }) {
+            lines.append("  # secret \(key): from \(file)")
+        }
+        lines += [
+            "telemetry:", "  devices_max: \(settings.telemetry.devicesMax)",
+            "  message_bytes_max: \(settings.telemetry.messageBytesMax)",
+            "  future_skew: \(settings.telemetry.futureSkew.short)", "api:",
+            "  listen: \(settings.api.address):\(settings.api.port)", "destinations:",
+        ]
+        for destination in settings.destinations {
+            let urls = destination.urls.joined(separator: ", ")
+            lines.append(
+                "  - {name: \(destination.name), kind: \(destination.kind.rawValue)"
+                    + (urls.isEmpty ? "}" : ", url: [\(urls)]}"))
+        }
+        return lines.joined(separator: "\n")
+    }
+}

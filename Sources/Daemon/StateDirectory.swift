@@ -1,0 +1,94 @@
+import Fleet
+import Foundation
+import HTTP
+import Ledger
+
+/// The one directory that the daemon writes: ledger, token, and where its API listens.
+struct StateDirectory: Sendable {
+    let path: String
+    private let retention: Duration
+
+    init(_ settings: Settings) {
+        // systemd's word goes before the file's: it made the directory.
+        let given = ProcessInfo.processInfo.environment["STATE_DIRECTORY"] ?? ""
+        path = given.isEmpty ? settings.stateDirectory : String(given.prefix { $0 != ":" })
+        retention = settings.retention
+    }
+
+    func openLedger(at now: Instant) throws(StartFailure) -> Ledger {
+        do throws(LedgerError) {
+            let ledger = try Ledger.open(directory: path)
+            try ledger.start(at: now, version: Daemon.version)
+            return ledger
+        } catch {
+            throw StartFailure(error)
+        }
+    }
+
+    func load(_ ledger: Ledger) throws(StartFailure) -> LedgerState {
+        do throws(LedgerError) { return try ledger.load() } catch { throw StartFailure(error) }
+    }
+
+    func reader() throws(StartFailure) -> LedgerReader {
+        do throws(LedgerError) {
+            return try LedgerReader(directory: path)
+        } catch {
+            throw StartFailure(error)
+        }
+    }
+
+    /// The token that a change through the API needs; made at the first start, kept after.
+    func apiToken() throws(StartFailure) -> String {
+        let file = "\(path)/api.token"
+        if let bytes = try? Data(contentsOf: URL(filePath: file)) {
+            let token = String(decoding: bytes, as: UTF8.self)
+                .trimmingCharacters(in: .whitespacesAndNewlines)
+            if token.utf8.count >= 32 { return token }
+        }
+        do {
+            let token = hex(try randomBytes(32))
+            try write(Data((token + "\n").utf8), to: file, mode: 0o640)
+            return token
+        } catch {
+            throw StartFailure(.cannotCreate, "cannot write \(file): \(reason(error))")
+        }
+    }
+
+    /// Says where the API listens, for `tocsin incident` on this host.
+    func announce(_ server: Server, pid: Int32) throws(StartFailure) {
+        let host = server.address.contains(":") ? "[\(server.address)]" : server.address
+        let text = "{\"url\":\"http://\(host):\(server.port)\",\"pid\":\(pid)}\n"
+        do {
+            try write(Data(text.utf8), to: "\(path)/api.json", mode: 0o644)
+        } catch {
+            throw StartFailure(.cannotCreate, "cannot write \(path)/api.json: \(reason(error))")
+        }
+    }
+
+    func retract() { try? FileManager.default.removeItem(atPath: "\(path)/api.json") }
+
+    /// Whole or not at all: a reader never sees half a token.
+    private func write(_ data: Data, to file: String, mode: Int) throws {
+        let partial = "\(file).new"
+        try? FileManager.default.removeItem(atPath: partial)
+        guard
+            FileManager.default.createFile(
+                atPath: partial, contents: data, attributes: [.posixPermissions: mode])
+        else { throw CocoaError(.fileWriteNoPermission) }
+        _ = try FileManager.default.replaceItemAt(URL(filePath: file), withItemAt: URL(filePath: partial))
+    }
+}
+
+extension StartFailure {
+    init(_ error: LedgerError) {
+        let kind: Kind =
+            switch error {
+            case .corrupt, .newerSchema, .foreign: .dataError
+            case .notYetWritten: .unavailable
+            case .diskFull, .busy, .failed, .unencodable: .temporary
+            case .directoryMissing, .notADirectory, .notWritable, .locked, .notDurable:
+                .cannotCreate
+            }
+        self.init(kind, error.description)
+    }
+}

@@ -1,0 +1,247 @@
+import Daemon
+import Fleet
+import Foundation
+import Kafka
+import Observability
+
+/// `tocsin demo`: a simulated fleet breaks, and the real daemon pages for it.
+///
+/// The daemon is a child process with its ordinary command line and the shipped rules; time is
+/// compressed only in what is published and in the policy's timeouts.
+package enum Demo {
+    private static let topic = "accel.telemetry.v1"
+    private static let alerts = "tocsin.alerts"
+
+    /// - Returns: 0, or 1 where a fault that must page was missed.
+    package static func run(
+        seconds: Int, seed: UInt64, rules: String?, keep: String?, _ print: @escaping (String) -> Void
+    ) throws -> Int32 {
+        let started = Log.wallClock()
+        let root =
+            keep ?? FileManager.default.temporaryDirectory.appending(
+                path: "tocsin-demo-\(ProcessInfo.processInfo.processIdentifier)"
+            ).path
+        try FileManager.default.createDirectory(atPath: root, withIntermediateDirectories: true)
+        defer { if keep == nil { try? FileManager.default.removeItem(atPath: root) } }
+
+        let broker = try ChildProcess(
+            "tocsin-mockbroker",
+            ["--topic", "\(topic):16", "--topic", "\(alerts):1", "--topic", "tocsin.dlq:1"],
+            errors: "\(root)/mockbroker.log")
+        defer { broker.end() }
+        guard let ready = broker.line(), ready.hasPrefix("READY ") else {
+            throw SimulationError("the mock broker did not start; see \(root)/mockbroker.log")
+        }
+        let bootstrap = String(ready.dropFirst(6))
+        let files = try DemoFiles(
+            root: root, rules: rules ?? defaultRules, bootstrap: bootstrap)
+        let daemon = try ChildProcess(
+            "tocsin", ["run", "--settings", files.settings], errors: files.daemonLog)
+        defer { daemon.end() }
+        print("64 simulated GPUs on 8 hosts, \(seconds) s for 50 minutes and 7 hours before them")
+        print("broker \(bootstrap), daemon is process \(daemon.identifier), rules as shipped\n")
+
+        let scenario = DemoScenario(
+            seed: seed, liveStart: started - DemoScenario.length)
+        let stage = try Stage(
+            scenario: scenario, bootstrap: bootstrap, files: files, daemon: daemon, print: print)
+        defer { stage.close() }
+        let end = started + .seconds(seconds)
+        try stage.publishHistory(until: end)
+        try stage.publishLive(until: end - .seconds(2))
+        try stage.linger(until: end)
+
+        let scorecard = stage.scorecard
+        print("\n" + scorecard.text)
+        let reached = stage.received.values.map(\.highestTier).max() ?? .one
+        let acked = stage.received.values.filter(\.isAcknowledged)
+        print(
+            "tiers: the highest reached is \(reached.name); acknowledged and stopped: "
+                + (acked.isEmpty ? "none" : acked.map(\.id).sorted().joined(separator: ", ")))
+        guard scorecard.missedPageClass.isEmpty, reached >= .three, !acked.isEmpty else {
+            if keep == nil {
+                print("the last lines of the daemon's log:")
+                let log = (try? String(contentsOfFile: files.daemonLog, encoding: .utf8)) ?? ""
+                for line in log.split(separator: "\n").suffix(20) { print("  \(line)") }
+            }
+            return 1
+        }
+        return 0
+    }
+
+    private static var defaultRules: String {
+        FileManager.default.fileExists(atPath: "rules/escalation.yaml")
+            ? "rules" : "/etc/tocsin/rules"
+    }
+}
+
+/// The demonstration under way: a publisher, a reader of the alerts, and one who acknowledges.
+private final class Stage {
+    private let scenario: DemoScenario
+    private var simulator: FleetSimulator
+    private var producer: Producer?
+    private let reader: AlertReader
+    private let files: DemoFiles
+    private let daemon: ChildProcess
+    private let print: (String) -> Void
+    private var batch = MessageBatch()
+    private var published: Int64 = 0
+    private var pacer = Pacer(wallStart: .distantPast, eventStart: .distantPast, compression: 1)
+    private var started = Log.wallClock()
+    private(set) var received: [String: ReceivedPage] = [:]
+    private var order: [String] = []
+    private var acknowledged: String?
+
+    /// The broker keeps 5 MiB for each of 16 partitions: more than twice this many messages.
+    private static let inFlightMax: Int64 = 60_000
+
+    init(
+        scenario: DemoScenario, bootstrap: String, files: DemoFiles, daemon: ChildProcess,
+        print: @escaping (String) -> Void
+    ) throws {
+        self.scenario = scenario
+        self.files = files
+        self.daemon = daemon
+        self.print = print
+        simulator = try FleetSimulator(scenario.plan)
+        producer = try Producer.open(["bootstrap.servers": bootstrap])
+        reader = AlertReader(bootstrap: bootstrap, topic: "tocsin.alerts")
+    }
+
+    func close() {
+        if let producer = producer.take() { _ = producer.close(milliseconds: 1_000) }
+        reader.stop()
+    }
+
+    /// The seven hours before, as fast as they are read: what the baselines learn from.
+    func publishHistory(until end: Instant) throws {
+        print("publishing seven quiet hours, so that baselines have something to learn from …")
+        try publish(upTo: scenario.liveStart, until: end)
+        while try lag() > 0, Log.wallClock() < end { Thread.sleep(forTimeInterval: 0.05) }
+        let took = (Log.wallClock() - started).milliseconds / 100
+        print("\(published) messages read after \(took / 10).\(took % 10) s; now things break\n")
+    }
+
+    /// Fifty minutes of faults, compressed into what is left.
+    func publishLive(until end: Instant) throws {
+        let now = Log.wallClock()
+        let left = max(1, (end - now).seconds - 6)
+        let compression = DemoScenario.length.seconds / left
+        pacer = Pacer(wallStart: now, eventStart: scenario.liveStart, compression: compression)
+        started = now
+        print("one second is now \(Int(compression)) s of the fleet's time")
+        while Log.wallClock() < end {
+            try publish(upTo: pacer.eventTime(atWall: Log.wallClock()), until: end)
+            try watch()
+            Thread.sleep(forTimeInterval: 0.03)
+        }
+    }
+
+    /// The last pages are still on their way when the last fault is published.
+    func linger(until end: Instant) throws {
+        while Log.wallClock() < end {
+            try watch()
+            Thread.sleep(forTimeInterval: 0.05)
+        }
+    }
+
+    var scorecard: Scorecard {
+        Scorecard(
+            labels: simulator.labels, pages: order.compactMap { received[$0] },
+            topology: simulator.topology,
+            // One turn of the daemon, a quarter of a second, is this much of the fleet's time.
+            interval: .seconds(10 + pacer.compression / 2))
+    }
+
+    private func publish(upTo limit: Instant, until end: Instant) throws {
+        var more = true
+        while more, Log.wallClock() < end {
+            batch.removeAll()
+            more = simulator.next(upTo: limit, messagesMax: 5_000, into: &batch)
+            for message in batch.messages {
+                try write(message)
+                published += 1
+            }
+            _ = producer?.poll(milliseconds: 0)
+            guard batch.messages.count == 5_000 else { continue }
+            while try published - consumed() > Self.inFlightMax, Log.wallClock() < end {
+                _ = producer?.poll(milliseconds: 10)
+            }
+        }
+    }
+
+    private func write(_ message: SimulatedMessage) throws {
+        let key = Array(batch.bytes[message.key])
+        let payload = Array(batch.bytes[message.payload])
+        while true {
+            do throws(KafkaError) {
+                try producer?.produce(
+                    topic: "accel.telemetry.v1", key: key, value: payload, token: 0)
+                return
+            } catch {
+                guard error.kind == .queueFull else { throw error }
+                _ = producer?.poll(milliseconds: 10)
+            }
+        }
+    }
+
+    private func consumed() throws -> Int64 {
+        guard daemon.isRunning else {
+            let log = (try? String(contentsOfFile: files.daemonLog, encoding: .utf8)) ?? ""
+            throw SimulationError("the daemon ended; its last words:\n\(log.suffix(2_000))")
+        }
+        return (try? IncidentClient(state: files.state, settings: nil).consumed("accel.telemetry.v1")) ?? 0
+    }
+
+    private func lag() throws -> Int64 { published - (try consumed()) }
+
+    /// Shows what came, and acknowledges the second incident that pages.
+    private func watch() throws {
+        for alert in reader.take() {
+            note(alert)
+            show(alert)
+        }
+        let paged = order.filter { received[$0]?.severity.isPage == true }
+        guard acknowledged == nil, paged.count > 1 else { return }
+        let incident = paged[1]
+        let client = try IncidentClient(state: files.state, settings: nil)
+        print("\(stamp())  $ tocsin incident ack \(incident) --by ana")
+        print("          \(try client.act("ack", on: incident, ["by": "ana"]))\n")
+        acknowledged = incident
+    }
+
+    private func note(_ alert: Alert) {
+        if received[alert.incident] == nil {
+            order.append(alert.incident)
+            received[alert.incident] = ReceivedPage(
+                id: alert.incident, rules: alert.rules, entity: alert.blame,
+                devices: alert.devices, firstEvent: pacer.eventTime(atWall: alert.at),
+                firstWall: alert.at, severity: alert.severity)
+        }
+        guard var page = received[alert.incident] else { return }
+        for rule in alert.rules where !page.rules.contains(rule) { page.rules.append(rule) }
+        if alert.kind == "page" { page.highestTier = max(page.highestTier, alert.tier) }
+        if alert.kind == "acknowledged" { page.isAcknowledged = true }
+        page.costPerHour = max(page.costPerHour, alert.costPerHour)
+        page.severity = min(page.severity, alert.severity)
+        received[alert.incident] = page
+    }
+
+    private func show(_ alert: Alert) {
+        guard alert.kind != "update" else { return }
+        let who = alert.recipients.isEmpty ? "the queue" : alert.recipients.joined(separator: ", ")
+        let what = alert.kind == "page" ? "\(alert.tier.name.uppercased()) → \(who)" : alert.kind
+        print("\(stamp())  \(what) (\(alert.reason))  \(alert.incident)  \(alert.severity.name)")
+        print("          \(alert.title)")
+        guard alert.kind == "page" else { return print("") }
+        print("          \(alert.summary)")
+        print("          since \(alert.since.timeOfDay) UTC, \(alert.costPerHour) per hour")
+        print("          first: \(alert.runbook)\n")
+    }
+
+    private func stamp() -> String {
+        let tenths = (Log.wallClock() - started).milliseconds / 100
+        let text = "\(tenths / 10).\(tenths % 10)s"
+        return String(repeating: " ", count: max(0, 7 - text.count)) + "+" + text
+    }
+}
