@@ -18,13 +18,13 @@ enum KernelBench {
         try agree(ours, twin, library)
         let rates = try interleave(
             [
-                Side(name: "Tocsin, \(LaneBlocks.instructionSet)") { () throws(BenchError) in
+                Side(name: "Tocsin, \(InstructionSet.best)") { () throws(BenchError) in
                     ours.run(rounds: rounds)
                     return lanes
                 },
                 unsafe denominator(library.kernelName, library.kernel),
                 unsafe denominator("C, fused multiply-add", library.kernelFused),
-                unsafe denominator("C, vectorised by the compiler", library.kernelPlain),
+                unsafe denominator("C, vector extensions, AVX2 at most", library.kernelPlain),
             ], repetitions: settings.repetitions)
         let names = ["kernel-l2", "kernel-l2-fused", "kernel-l2-plain-c"]
         return zip(names, rates.dropFirst()).map { name, other in
@@ -54,7 +54,7 @@ enum KernelBench {
         let lanes = Double(rounds * ours.ticks * 16)
         let rates = try interleave(
             [
-                Side(name: "Tocsin, \(LaneBlocks.instructionSet)") { () throws(BenchError) in
+                Side(name: "Tocsin, \(InstructionSet.best)") { () throws(BenchError) in
                     ours.run(rounds: rounds)
                     return lanes
                 },
