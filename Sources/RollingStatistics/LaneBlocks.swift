@@ -109,10 +109,11 @@ package struct LaneBlocks: ~Copyable {
     }
 
     /// The second-level cache of a small server core.
-    private static let cacheBytes = 1 << 20
+    package static let cacheBytes = 1 << 20
 
-    /// Eight lines each: enough to cover 100 ns of memory at 15 ns a tick (docs/BENCHMARKS.md).
-    private static let prefetchTicks = 6
+    /// Eight lines each make 48 on their way, as many as the second-level cache of a core waits for;
+    /// twice as many was 10 % slower (docs/BENCHMARKS.md).
+    package static let prefetchTicks = 6
 
     /// A copy of one block's vectors.
     package subscript(block: Int) -> LaneBlock {
