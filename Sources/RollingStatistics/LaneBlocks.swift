@@ -111,8 +111,9 @@ package struct LaneBlocks: ~Copyable {
     /// The second-level cache of a small server core.
     package static let cacheBytes = 1 << 20
 
-    /// Eight lines each make 48 on their way, as many as the second-level cache of a core waits for;
-    /// twice as many was 10 % slower (docs/BENCHMARKS.md).
+    /// How many blocks of eight cache lines are on their way at a time.
+    ///
+    /// 3, 9 and 12 were within 4 % of it, 40 a fifth slower (docs/BENCHMARKS.md).
     package static let prefetchTicks = 6
 
     /// A copy of one block's vectors.
