@@ -17,6 +17,19 @@ func stage(_ name: String, _ dependencies: Target.Dependency...) -> Target {
     .target(name: name, dependencies: dependencies, swiftSettings: house)
 }
 
+/// The lane kernel for one instruction set; the same source in each, through symbolic links.
+///
+/// The flag reaches the Swift code through its importer of C. Elsewhere than on x86-64 all are alike.
+/// Optimised in every configuration: without, an object for AVX-512 holds shared copies of the
+/// standard library's operators, which the linker may hand to all.
+func kernel(_ name: String, march: String? = nil) -> Target {
+    var settings = house + [.unsafeFlags(["-O"])]
+    #if arch(x86_64)
+    if let march { settings.append(.unsafeFlags(["-Xcc", "-march=\(march)"])) }
+    #endif
+    return .target(name: name, dependencies: ["CLanes"], swiftSettings: settings)
+}
+
 /// A C library of the system, by its pkg-config and its Debian name.
 func system(_ name: String, _ pkgConfig: String, _ package: String) -> Target {
     .systemLibrary(
@@ -40,7 +53,10 @@ let package = Package(
         system("CYAML", "yaml-0.1", "libyaml-dev"),
         stage("Configuration", "CYAML"),
         .systemLibrary(name: "CLanes", path: "Sources/System/CLanes"),
-        stage("RollingStatistics", "CLanes"),
+        kernel("KernelBaseline"),
+        kernel("KernelV3", march: "x86-64-v3"),
+        kernel("KernelV4", march: "x86-64-v4"),
+        stage("RollingStatistics", "CLanes", "KernelBaseline", "KernelV3", "KernelV4"),
         stage("Telemetry", "Fleet"),
         stage("Detection", "Fleet", "RollingStatistics", "Telemetry"),
         stage("Rules", "Fleet", "Configuration", "Telemetry", "Detection"),

@@ -8,7 +8,7 @@
 
 #if defined(__x86_64__)
 #include <immintrin.h>
-#define CLONES __attribute__((target_clones("arch=haswell", "default")))
+#define CLONES __attribute__((target_clones("avx2", "default")))
 
 #define NAME kernel_avx512
 #define MULADD(a, b, c) _mm512_add_ps(c, _mm512_mul_ps(a, b))
@@ -34,64 +34,96 @@ static int has_avx512(void)
 static int has_avx512(void) { return 0; }
 #endif
 
-static inline float larger(float a, float b) { return a > b ? a : b; }
-static inline float smaller(float a, float b) { return a < b ? a : b; }
+// Eight lanes: gcc sends wider vectors than the machine has through memory.
+typedef float lanes __attribute__((vector_size(32)));
+typedef float loose __attribute__((vector_size(32), aligned(4)));
+typedef int32_t masks __attribute__((vector_size(32)));
+typedef uint32_t counts __attribute__((vector_size(32)));
 
-/// The same in plain C, for processors without AVX-512: the compiler makes the vectors.
+#define SELECT(mask, a, b) ((lanes)(((masks)(a) & (mask)) | ((masks)(b) & ~(mask))))
+#define LARGER(a, b) SELECT((a) > (b), a, b)
+#define SMALLER(a, b) SELECT((a) < (b), a, b)
+#define ALL(x) ((lanes){} + (x))
+#define MAGNITUDE(a) ((lanes)((masks)(a) & 0x7fffffff))
+
+/// Bit l of the result is lane l of `mask`: one byte a lane, and a multiplication that brings their
+/// lowest bits together.
+static inline __attribute__((always_inline)) uint16_t bits(masks mask)
+{
+    uint8_t bytes[8];
+    uint64_t word;
+    for (int l = 0; l < 8; l++) bytes[l] = (uint8_t)(mask[l] & 1);
+    memcpy(&word, bytes, 8);
+    return (uint16_t)(word * 0x0102040810204080ull >> 56);
+}
+
+/// The same in vector extensions, for processors without AVX-512.
 CLONES static void kernel_plain(
     float *restrict state, const uint32_t *restrict blocks, const int32_t *restrict times,
-    const float *restrict values, size_t count, const float *restrict p,
+    const float *restrict values, size_t count, const float *restrict parameters,
     uint16_t *restrict flags, size_t prefetch)
 {
+    const lanes zero = ALL(0.0f);
     for (size_t i = 0; i < count; i++) {
         if (prefetch && i + prefetch < count) {
             const char *next = (const char *)(state + (size_t)blocks[i + prefetch] * 128);
             for (int line = 0; line < 8; line++) __builtin_prefetch(next + 64 * line, 1);
         }
-        float *restrict s = state + (size_t)blocks[i] * 128;
-        int32_t *restrict seen = (int32_t *)(s + 16);
-        const float *restrict v = values + 16 * i;
-        int32_t mark[16];
-        for (int l = 0; l < 16; l++) {
-            const float raw = v[l], value = smaller(larger(raw, -0x1p62f), 0x1p62f);
-            const float mean = s[32 + l], slow_mean = s[64 + l], slow_variance = s[80 + l];
-            const int32_t step = (int32_t)((uint32_t)times[i] - (uint32_t)seen[l]);
-            const int given = raw == raw, fresh = (mean != mean) & given;
-            const int behind = (step <= 0) & (step > -3600000);
-            const int active = given & !behind & !fresh, used = active | fresh;
-            const float elapsed = fabsf((float)step) * 0.001f;
-            const float deviation = sqrtf(slow_variance + (p[32 + l] * p[32 + l] + 1e-12f));
-            const float distance = value - slow_mean, z = distance / deviation;
-            const int unusual = fabsf(z) > p[64 + l];
-            const float minutes = smaller(elapsed, 60) * (1.0f / 60);
-            const float e = smaller(larger(z, -10), 10);
-            const float k = p[112 + l], h = p[128 + l], full = h + h;
-            const float up = smaller(larger(s[96 + l] + (e - k) * minutes, 0), full);
-            const float down = smaller(larger(s[112 + l] - (e + k) * minutes, 0), full);
-            const int shifted = larger(up, down) > h;
-            const float limit = p[80 + l] * deviation;
-            const float clipped = smaller(larger(distance, -limit), limit);
-            const float weight = smaller(elapsed / (p[16 + l] + elapsed), 0.125f);
-            const float slow = unusual ? weight * p[96 + l] : weight;
-            const float slow_step = slow * clipped;
-            const float new_slow = (1 - slow) * (slow_variance + slow_step * clipped);
-            const float fast = elapsed / (p[l] + elapsed), d = value - mean, fast_step = fast * d;
-            const float new_variance = (1 - fast) * (s[48 + l] + fast_step * d);
-            s[l] = used ? value : s[l];
-            seen[l] = used ? times[i] : seen[l];
-            s[32 + l] = fresh ? value : active ? mean + fast_step : mean;
-            s[48 + l] = fresh ? 0 : active ? new_variance : s[48 + l];
-            s[64 + l] = fresh ? value : active ? slow_mean + slow_step : slow_mean;
-            s[80 + l] = fresh ? p[48 + l] * p[48 + l] : active ? new_slow : slow_variance;
-            s[96 + l] = fresh ? 0 : active ? up : s[96 + l];
-            s[112 + l] = fresh ? 0 : active ? down : s[112 + l];
-            mark[l] = used | (unusual & active) << 1 | (shifted & active) << 2
-                | (given & behind & !fresh) << 3;
-        }
-        for (int flag = 0; flag < 4; flag++) {
-            uint16_t bits = 0;
-            for (int l = 0; l < 16; l++) bits |= (uint16_t)((mark[l] >> flag & 1) << l);
-            flags[4 * i + flag] = bits;
+        memset(flags + 4 * i, 0, 8);
+        for (int half = 0; half < 2; half++) {
+            lanes *restrict s = (lanes *)(state + (size_t)blocks[i] * 128) + half;
+            const loose *p = (const loose *)parameters + half;
+            lanes raw;
+            memcpy(&raw, values + 16 * i + 8 * half, 32);
+            const masks seen = (masks)s[2], time = (masks){} + times[i];
+            const lanes mean = s[4], variance = s[6], slow_mean = s[8], slow_variance = s[10];
+            const lanes floor = p[4], prior = p[6], decision = p[16], full = decision + decision;
+
+            const masks given = raw == raw, fresh = (mean != mean) & given;
+            const lanes value = SMALLER(LARGER(raw, ALL(-0x1p62f)), ALL(0x1p62f));
+            // Subtracted without a sign, so that wrapping around is defined.
+            const masks step = (masks)((counts)time - (counts)seen);
+            const masks behind = (step <= 0) & (step > -3600000);
+            const masks active = given & ~behind & ~fresh, used = active | fresh;
+            const lanes elapsed = MAGNITUDE(__builtin_convertvector(step, lanes)) * 0.001f;
+
+            const lanes spread = slow_variance + (floor * floor + 1e-12f);
+            lanes deviation;
+            for (int l = 0; l < 8; l++) deviation[l] = sqrtf(spread[l]);
+            const lanes distance = value - slow_mean, z = distance / deviation;
+            const masks unusual = MAGNITUDE(z) > p[8];
+
+            const lanes minutes = SMALLER(elapsed, ALL(60.0f)) * (1.0f / 60);
+            const lanes e = SMALLER(LARGER(z, ALL(-10.0f)), ALL(10.0f));
+            const lanes rise = s[12] + (e - p[14]) * minutes, fall = s[14] - (e + p[14]) * minutes;
+            const lanes rise0 = LARGER(rise, zero), fall0 = LARGER(fall, zero);
+            const lanes up = SMALLER(rise0, full), down = SMALLER(fall0, full);
+            const masks shifted = LARGER(up, down) > decision;
+
+            const lanes limit = p[10] * deviation, least = zero - limit;
+            const lanes low = LARGER(distance, least), clipped = SMALLER(low, limit);
+            const lanes share = elapsed / (p[2] + elapsed), weight = SMALLER(share, ALL(0.125f));
+            const lanes less = weight * p[12], slow = SELECT(unusual, less, weight);
+            const lanes slow_step = slow * clipped;
+            const lanes new_slow = (1.0f - slow) * (slow_variance + slow_step * clipped);
+            const lanes fast = elapsed / (p[0] + elapsed), d = value - mean, fast_step = fast * d;
+            const lanes new_variance = (1.0f - fast) * (variance + fast_step * d);
+            const lanes new_mean = mean + fast_step, new_slow_mean = slow_mean + slow_step;
+
+#define KEEP(old, new, first) SELECT(fresh, first, SELECT(active, new, old))
+            s[0] = SELECT(used, value, s[0]);
+            s[2] = SELECT(used, time, seen);
+            s[4] = KEEP(mean, new_mean, value);
+            s[6] = KEEP(variance, new_variance, zero);
+            s[8] = KEEP(slow_mean, new_slow_mean, value);
+            s[10] = KEEP(slow_variance, new_slow, prior * prior);
+            s[12] = KEEP(s[12], up, zero);
+            s[14] = KEEP(s[14], down, zero);
+#undef KEEP
+            flags[4 * i] |= bits(used) << 8 * half;
+            flags[4 * i + 1] |= bits(unusual & active) << 8 * half;
+            flags[4 * i + 2] |= bits(shifted & active) << 8 * half;
+            flags[4 * i + 3] |= bits(given & behind & ~fresh) << 8 * half;
         }
     }
 }
@@ -131,7 +163,7 @@ void tocsin_kernel_plain(float *state, const uint32_t *blocks, const int32_t *ti
 
 const char *tocsin_kernel_name(void)
 {
-    return has_avx512() ? "C, AVX-512 intrinsics" : "C, vectorised by the compiler";
+    return has_avx512() ? "C, AVX-512 intrinsics" : "C, vector extensions";
 }
 
 /// Reads, changes and writes back every number once: what the memory can carry at best.

@@ -10,7 +10,7 @@ if ! echo '#include <simdjson.h>' | ${CXX:-c++} -E -x c++ - >/dev/null 2>&1; the
     exit 1
 fi
 # Contraction would fuse what our kernel rounds twice, and the states would differ.
-${CC:-cc} -O3 -std=gnu11 -Wall -Wextra -ffp-contract=off -fno-math-errno -fPIC \
+${CC:-cc} -O3 -std=gnu11 -Wall -Wextra -ffp-contract=off -fno-math-errno -Wno-psabi -fPIC \
     -c bench/kernel.c -o "$out/kernel.o"
 # simdjson's On-Demand is chosen when it is compiled: a portable build would be its slowest.
 ${CXX:-c++} -O3 -std=c++17 -Wall -fPIC -march="${BENCH_MARCH:-native}" \

@@ -1,4 +1,7 @@
 import CLanes
+import KernelBaseline
+import KernelV3
+import KernelV4
 
 /// The rolling statistics of a group of 16 metrics, for every device: one block of 512 B each.
 ///
@@ -9,8 +12,8 @@ import CLanes
 package struct LaneBlocks: ~Copyable {
     package static let bytesPerBlock = 512
 
-    /// What the kernel that runs was built for.
-    package static let instructionSet = "baseline"
+    /// What the kernel was built for; all of them compute the same bits.
+    package let instructionSet: InstructionSet
 
     private var state: UnsafeMutablePointer<SIMD16<Float>>
     /// Blocks that may be named.
@@ -19,7 +22,10 @@ package struct LaneBlocks: ~Copyable {
     private var capacity: Int
 
     /// Room for `capacity` devices, none of them counted yet; `grow` makes them usable.
-    package init(capacity: Int) {
+    ///
+    /// An instruction set that the processor lacks is replaced by the widest that it has.
+    package init(capacity: Int, instructionSet: InstructionSet = .best) {
+        self.instructionSet = min(instructionSet, .best)
         self.capacity = max(capacity, LaneBlocks.blocksPerPage)
         count = 0
         guard let pages = unsafe lanes_map(self.capacity * LaneBlocks.bytesPerBlock) else {
@@ -76,23 +82,26 @@ package struct LaneBlocks: ~Copyable {
         // The state beyond the second-level cache arrives in time only if asked for early; within
         // it the questions cost 5 to 15 %.
         let far = count * LaneBlocks.bytesPerBlock > LaneBlocks.cacheBytes
-        let bounded = parameters.bounded
+        let vectors = parameters.vectors
         let state = unsafe self.state
+        let instructionSet = instructionSet
         unsafe blocks.withUnsafeBufferPointer { blocks in
             unsafe times.withUnsafeBufferPointer { times in
                 unsafe values.withUnsafeBufferPointer { values in
-                    unsafe flags.withUnsafeMutableBufferPointer { flags in
-                        guard let first = blocks.baseAddress,
-                            let time = times.baseAddress,
-                            let value = values.baseAddress,
-                            let flag = flags.baseAddress
-                        else { return }
-                        unsafe updateLanes(
-                            KernelBatch(
-                                state: state, blocks: first, times: time, values: value,
-                                flags: flag, count: ticks,
-                                prefetch: far ? LaneBlocks.prefetchTicks : 0),
-                            bounded)
+                    unsafe flags.withUnsafeMutableBytes { flags in
+                        unsafe vectors.span.withUnsafeBufferPointer { vectors in
+                            let batch = unsafe lanes_batch(
+                                state: state, blocks: blocks.baseAddress,
+                                times: times.baseAddress, values: values.baseAddress,
+                                parameters: vectors.baseAddress,
+                                flags: flags.baseAddress?.assumingMemoryBound(to: UInt16.self),
+                                count: ticks, prefetch: far ? LaneBlocks.prefetchTicks : 0)
+                            switch instructionSet {
+                            case .baseline: unsafe KernelBaseline.updateLanes(batch)
+                            case .v3: unsafe KernelV3.updateLanes(batch)
+                            case .v4: unsafe KernelV4.updateLanes(batch)
+                            }
+                        }
                     }
                 }
             }
@@ -100,10 +109,12 @@ package struct LaneBlocks: ~Copyable {
     }
 
     /// The second-level cache of a small server core.
-    private static let cacheBytes = 1 << 20
+    package static let cacheBytes = 1 << 20
 
-    /// Eight lines each: enough to cover 100 ns of memory at 15 ns a tick (docs/BENCHMARKS.md).
-    private static let prefetchTicks = 12
+    /// How many blocks of eight cache lines are on their way at a time.
+    ///
+    /// 3, 9 and 12 were within 4 % of it, 40 a fifth slower (docs/BENCHMARKS.md).
+    package static let prefetchTicks = 6
 
     /// A copy of one block's vectors.
     package subscript(block: Int) -> LaneBlock {

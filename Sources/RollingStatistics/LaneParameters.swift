@@ -1,3 +1,5 @@
+import CLanes
+
 /// What the kernel must know of each of the 16 metrics of a group; shared by all devices.
 ///
 /// Each field is one vector of 16 lanes, in the metric's own unit unless said otherwise. A NaN or
@@ -59,31 +61,46 @@ extension LaneParameters {
     /// Added to every squared deviation, so that nothing is divided by zero.
     package static let varianceMin: Float = 1e-12
 
-    /// The same parameters with every field inside what the arithmetic can carry.
+    /// The same parameters with every field inside what the arithmetic can carry; NaN becomes the
+    /// least.
     package var bounded: LaneParameters {
         var all = self
-        for lane in 0..<16 {
-            all.fastSeconds[lane] = within(fastSeconds[lane], 0.001, 1e9)
-            all.slowSeconds[lane] = within(slowSeconds[lane], 0.001, 1e9)
-            all.floor[lane] = within(floor[lane], 0, LaneParameters.valueMax)
-            all.prior[lane] = within(prior[lane], 0, LaneParameters.valueMax)
-            all.threshold[lane] = within(threshold[lane], 0, .infinity)
-            all.clip[lane] = within(clip[lane], 0, 1e6)
-            all.trust[lane] = within(trust[lane], 0, 1)
-            all.allowance[lane] = within(allowance[lane], 0, 1e6)
-            all.decision[lane] = within(decision[lane], 0, .infinity)
-        }
+        all.fastSeconds = within(fastSeconds, 0.001, 1e9)
+        all.slowSeconds = within(slowSeconds, 0.001, 1e9)
+        all.floor = within(floor, 0, LaneParameters.valueMax)
+        all.prior = within(prior, 0, LaneParameters.valueMax)
+        all.threshold = within(threshold, 0, .infinity)
+        all.clip = within(clip, 0, 1e6)
+        all.trust = within(trust, 0, 1)
+        all.allowance = within(allowance, 0, 1e6)
+        all.decision = within(decision, 0, .infinity)
         return all
     }
 
-    /// NaN becomes `low`.
-    private func within(_ value: Float, _ low: Float, _ high: Float) -> Float {
-        value > low ? (value < high ? value : high) : low
+    /// What the kernel reads, in its order: the fields in bounds, and the constants above.
+    var vectors: InlineArray<16, SIMD16<Float>> {
+        let all = bounded
+        return [
+            all.fastSeconds, all.slowSeconds,
+            all.floor * all.floor + LaneParameters.varianceMin, all.prior * all.prior,
+            all.threshold, all.clip, all.trust, all.allowance, all.decision,
+            all.decision + all.decision,
+            SIMD16(repeating: LaneParameters.valueMax),
+            SIMD16(repeating: LaneParameters.evidenceMax),
+            SIMD16(repeating: LaneParameters.evidenceSecondsMax),
+            SIMD16(repeating: LaneParameters.slowWeightMax),
+            SIMD16(repeating: Float(LaneParameters.staleMilliseconds)),
+            SIMD16(repeating: 1 / 60),
+        ]
+    }
+
+    private func within(_ value: SIMD16<Float>, _ low: Float, _ high: Float) -> SIMD16<Float> {
+        lanes_min(lanes_max(value, SIMD16(repeating: low)), SIMD16(repeating: high))
     }
 }
 
 /// Which lanes of a tick deserve a look; bit i is lane i.
-package struct TickFlags: Equatable, Sendable {
+package struct TickFlags: BitwiseCopyable, Equatable, Sendable {
     /// Lanes that carried a value that was used.
     package var present: UInt16 = 0
     /// |z| beyond the threshold.

@@ -1,5 +1,3 @@
-import CLanes
-
 /// The kernel's slow twin: one lane, plain arithmetic, the definition of what the fast one computes.
 ///
 /// With τ a time constant and Δt the time since the lane's last value, the weight of a new value is

@@ -8,7 +8,7 @@ struct Bench {
                             [--library FILE] [--devices N]
 
           --only         benchmarks to run: \(Suite.names.joined(separator: ", "))
-          --repetitions  of each side, interleaved; 11 unless told, at least 7
+          --repetitions  of each side, interleaved; 21 unless told, at least 7
           --output       where the results go as JSON; bench.json unless told
           --library      the denominators; .build/bench/libtocsin_bench.so unless told
                          (scripts/build-bench.sh makes it)
@@ -59,7 +59,7 @@ struct BenchError: Error, CustomStringConvertible {
 
 struct Settings {
     var only: Set<String> = []
-    var repetitions = 11
+    var repetitions = 21
     var output = "bench.json"
     var library = ".build/bench/libtocsin_bench.so"
     var devices = 1_000_000

@@ -21,7 +21,7 @@ struct Corpus {
             let pairs = zip(canonical, values).map { "\"\($0)\":\($1)" }.joined(separator: ",")
             return "{\"v\":1,\"ts\":\(time),\"device\":\"nvidia/\(uuid(device))\","
                 + "\"host\":\"gpu-node-\(hex(device / 8, 4))\",\"index\":\(device % 8),"
-                + "\"kind\":\"gpu\",\"labels\":{\"cluster\":\"us-east-1a\",\"rack\":\"r\(device / 64)\","
+                + "\"labels\":{\"cluster\":\"us-east-1a\","
                 + "\"job\":\"train-llm-\(device % 37)\",\"team\":\"foundation\"},"
                 + "\"m\":{\(pairs)}}"
         }

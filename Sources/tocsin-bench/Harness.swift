@@ -9,10 +9,11 @@ struct Side {
 /// Work per second of one side, over all repetitions.
 struct Rates {
     let name: String
-    let sorted: [Double]
+    /// In the order they were measured, so that those of two sides belong together in pairs.
+    let rates: [Double]
 
-    var best: Double { sorted.last ?? 0 }
-    var median: Double { sorted.isEmpty ? 0 : sorted[sorted.count / 2] }
+    var best: Double { rates.max() ?? 0 }
+    var median: Double { middle(rates) }
 }
 
 /// One line of the result: ours against a denominator of the same run.
@@ -22,11 +23,12 @@ struct Row {
     let ours: Rates
     let denominator: Rates
 
-    var ratioBest: Double { ratio(ours.best, denominator.best) }
-    var ratioMedian: Double { ratio(ours.median, denominator.median) }
+    /// The best repetition of ours over the best of the denominator: the least disturbed of each.
+    var ratioBest: Double { denominator.best > 0 ? ours.best / denominator.best : 0 }
 
-    private func ratio(_ ours: Double, _ denominator: Double) -> Double {
-        denominator > 0 ? ours / denominator : 0
+    /// The median over the repetitions of the ratio within each.
+    var ratioMedian: Double {
+        middle(zip(ours.rates, denominator.rates).map { $1 > 0 ? $0 / $1 : 0 })
     }
 
     func show() {
@@ -74,7 +76,11 @@ func interleave(_ sides: [Side], repetitions: Int) throws(BenchError) -> [Rates]
             rates[index].append(work * 1e9 / Double(max(elapsed, 1)))
         }
     }
-    return zip(sides, rates).map { Rates(name: $0.name, sorted: $1.sorted()) }
+    return zip(sides, rates).map { Rates(name: $0.name, rates: $1) }
+}
+
+private func middle(_ numbers: [Double]) -> Double {
+    numbers.isEmpty ? 0 : numbers.sorted()[numbers.count / 2]
 }
 
 func monotonicNanoseconds() -> Int64 {

@@ -26,7 +26,41 @@ LANES_INLINE unsigned short lanes_bits(lanes_int mask)
     __builtin_memcpy(&result, &bits, 2);
     return result;
 }
-LANES_INLINE void lanes_prefetch(const void *address) { __builtin_prefetch(address, 1); }
+/// One batch as the kernel sees it: plain pointers, checked by the caller once. Vectors hide behind
+/// `void`, because Swift imports a pointer to one as opaque.
+struct lanes_batch {
+    /// Block b is the eight vectors from `state + b * 8`: last, seen (integers), mean, variance,
+    /// slow mean, slow variance, CUSUM up, CUSUM down.
+    void *state;
+    const unsigned *blocks;
+    const int *times;
+    /// One vector a tick.
+    const void *values;
+    /// Sixteen vectors, in the order of `LaneParameters.vectors`.
+    const void *parameters;
+    /// Four words a tick, in the order of `TickFlags`.
+    unsigned short *flags;
+    long count;
+    /// Ticks to look ahead; 0 where the state fits the cache.
+    long prefetch;
+};
+
+/// 4 or 3 where the processor and the system run x86-64-v4 or v3, 1 elsewhere.
+LANES_INLINE int lanes_isa(void)
+{
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    return __builtin_cpu_supports("x86-64-v4") ? 4 : __builtin_cpu_supports("x86-64-v3") ? 3 : 1;
+#else
+    return 1;
+#endif
+}
+
+/// Asks for the eight cache lines of a block, to be written.
+LANES_INLINE void lanes_prefetch_block(const void *block)
+{
+    for (int line = 0; line < 8; line++) __builtin_prefetch((const char *)block + line * 64, 1);
+}
 
 /// Zeroed pages, huge ones where the kernel has them; NULL when there is no memory.
 LANES_INLINE void *lanes_map(size_t bytes)

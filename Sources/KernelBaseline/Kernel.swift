@@ -1,62 +1,57 @@
-import CLanes
-
-/// One batch as the kernel sees it: plain pointers, checked by the caller once.
-@unsafe
-struct KernelBatch {
-    /// Block b starts at `state + b * 8`; see `LaneBlocks`.
-    let state: UnsafeMutablePointer<SIMD16<Float>>
-    let blocks: UnsafePointer<UInt32>
-    let times: UnsafePointer<Int32>
-    let values: UnsafePointer<SIMD16<Float>>
-    let flags: UnsafeMutablePointer<TickFlags>
-    let count: Int
-    /// Ticks to look ahead; 0 where the state fits the cache.
-    let prefetch: Int
-}
+package import CLanes
 
 /// The fast twin of `ReferenceLane.update`: all lanes of every tick of a batch, in arrival order.
 ///
+/// This file is compiled three times, for three instruction sets, and `LaneBlocks` calls the widest
+/// that the processor runs. An object built for a wide one may hold no code that the linker could
+/// hand to others: so there are pointers and SIMD16 here and no generics, closures, arrays or
+/// strings, whose shared copies would end up in it (a test reads the objects).
+///
 /// A device may occur many times in a batch. Every lane is computed and the masks choose: a branch
-/// would cost more. No closures, generics, ARC or allocation, and of Swift's SIMD only what is one
-/// instruction; the rest are the one-liners of CLanes (`.squareRoot()` and `.clamped` cost 20 and
-/// 170 ns a vector, `lanes_sqrt` 1).
+/// would cost more. Of Swift's SIMD only what is one instruction; the rest are the one-liners of
+/// CLanes (`.squareRoot()` and `.clamped` cost 20 and 170 ns a vector, `lanes_sqrt` 1).
 @inline(never)
-func updateLanes(_ batch: borrowing KernelBatch, _ parameters: borrowing LaneParameters) {
-    let fastSeconds = parameters.fastSeconds
-    let slowSeconds = parameters.slowSeconds
-    let floorSquared = parameters.floor * parameters.floor + LaneParameters.varianceMin
-    let priorSquared = parameters.prior * parameters.prior
-    let threshold = parameters.threshold
-    let clip = parameters.clip
-    let trust = parameters.trust
-    let allowance = parameters.allowance
-    let decision = parameters.decision
-    let full = decision + decision
+package func updateLanes(_ batch: borrowing lanes_batch) {
+    guard let state = unsafe batch.state?.assumingMemoryBound(to: SIMD16<Float>.self),
+        let values = unsafe batch.values?.assumingMemoryBound(to: SIMD16<Float>.self),
+        let parameters = unsafe batch.parameters?.assumingMemoryBound(to: SIMD16<Float>.self),
+        let blocks = unsafe batch.blocks, let times = unsafe batch.times,
+        let flags = unsafe batch.flags
+    else { return }
+    let fastSeconds = unsafe parameters[0]
+    let slowSeconds = unsafe parameters[1]
+    let floorSquared = unsafe parameters[2]
+    let priorSquared = unsafe parameters[3]
+    let threshold = unsafe parameters[4]
+    let clip = unsafe parameters[5]
+    let trust = unsafe parameters[6]
+    let allowance = unsafe parameters[7]
+    let decision = unsafe parameters[8]
+    let full = unsafe parameters[9]
+    let valueMax = unsafe parameters[10]
+    let evidenceMax = unsafe parameters[11]
+    let evidenceSecondsMax = unsafe parameters[12]
+    let slowWeightMax = unsafe parameters[13]
+    let staleMilliseconds = unsafe parameters[14]
+    let perSixty = unsafe parameters[15]
 
     let zero = SIMD16<Float>.zero
     let one = SIMD16<Float>(repeating: 1)
-    let valueMax = SIMD16<Float>(repeating: LaneParameters.valueMax)
-    let valueMin = SIMD16<Float>(repeating: -LaneParameters.valueMax)
-    let evidenceMax = SIMD16<Float>(repeating: LaneParameters.evidenceMax)
-    let evidenceMin = SIMD16<Float>(repeating: -LaneParameters.evidenceMax)
-    let evidenceSecondsMax = SIMD16<Float>(repeating: LaneParameters.evidenceSecondsMax)
-    let slowWeightMax = SIMD16<Float>(repeating: LaneParameters.slowWeightMax)
-    let staleMin = SIMD16<Int32>(repeating: -LaneParameters.staleMilliseconds)
+    let valueMin = zero - valueMax
+    let evidenceMin = zero - evidenceMax
+    let staleMin = zero - staleMilliseconds
     let perThousand = SIMD16<Float>(repeating: 0.001)
-    let perSixty = SIMD16<Float>(repeating: 1 / 60)
 
     let count = unsafe batch.count
     let ahead = unsafe batch.prefetch
-    let state = unsafe batch.state
     var i = 0
     while i < count {
         if ahead != 0 && i &+ ahead < count {
-            let next = unsafe state + Int(batch.blocks[i &+ ahead]) &* 8
-            for line in 0..<8 { unsafe lanes_prefetch(next + line) }
+            unsafe lanes_prefetch_block(state + Int(blocks[i &+ ahead]) &* 8)
         }
-        let block = unsafe state + Int(batch.blocks[i]) &* 8
-        let raw = unsafe batch.values[i]
-        let time = unsafe SIMD16<Int32>(repeating: batch.times[i])
+        let block = unsafe state + Int(blocks[i]) &* 8
+        let raw = unsafe values[i]
+        let time = unsafe SIMD16<Int32>(repeating: times[i])
         let last = unsafe block[0]
         let seen = unsafe unsafeBitCast(block[1], to: SIMD16<Int32>.self)
         let mean = unsafe block[2]
@@ -70,9 +65,10 @@ func updateLanes(_ batch: borrowing KernelBatch, _ parameters: borrowing LanePar
         let value = lanes_min(lanes_max(raw, valueMin), valueMax)
         let fresh = (mean .!= mean) .& given
         let step = time &- seen
-        let behind = (step .<= SIMD16<Int32>.zero) .& (step .> staleMin)
+        let milliseconds = lanes_from_int(step)
+        let behind = (milliseconds .<= zero) .& (milliseconds .> staleMin)
         let active = given .& .!behind .& .!fresh
-        let elapsed = lanes_abs(lanes_from_int(step)) * perThousand
+        let elapsed = lanes_abs(milliseconds) * perThousand
 
         let deviation = lanes_sqrt(slowVariance + floorSquared)
         let distance = value - slowMean
@@ -114,12 +110,11 @@ func updateLanes(_ batch: borrowing KernelBatch, _ parameters: borrowing LanePar
         unsafe block[7] = down.replacing(with: newDown, where: active)
             .replacing(with: zero, where: fresh)
 
-        var flags = TickFlags()
-        flags.present = bits(used)
-        flags.unusual = bits(unusual .& active)
-        flags.shifted = bits(shifted .& active)
-        flags.stale = bits(given .& behind .& .!fresh)
-        unsafe batch.flags[i] = flags
+        let raised = unsafe flags + i &* 4
+        unsafe raised[0] = bits(used)
+        unsafe raised[1] = bits(unusual .& active)
+        unsafe raised[2] = bits(shifted .& active)
+        unsafe raised[3] = bits(given .& behind .& .!fresh)
         i &+= 1
     }
 }

@@ -1,0 +1,1 @@
+../KernelBaseline/Kernel.swift
