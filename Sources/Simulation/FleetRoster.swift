@@ -12,7 +12,7 @@ struct DeviceTraits: Sendable {
 }
 
 /// The plan, resolved: who holds which device when, and what befalls it when.
-struct FleetRoster: Sendable {
+final class FleetRoster: Sendable {
     struct Job: Sendable {
         let kind: Workload.Kind
         let stream: UInt64

@@ -198,10 +198,10 @@ extension FleetSimulator {
         encoder.append(
             tick, events: events, as: template(of: device, at: tick.time.milliseconds),
             deliveredAt: Instant(milliseconds: parcel.delivery), to: &batch)
-        for message in batch.messages[before...] {
+        for index in before..<batch.messages.count {
             tally.messages += 1
-            tally.points += UInt64(message.points)
-            tally.faults += UInt64(message.faults)
+            tally.points += UInt64(batch.messages[index].points)
+            tally.faults += UInt64(batch.messages[index].faults)
         }
     }
 }

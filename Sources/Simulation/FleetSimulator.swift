@@ -61,7 +61,9 @@ package struct FleetSimulator: Sendable {
         guard let state = cache.state(of: device, at: step, physics) else {
             return self.tick(of: device, at: step, into: &tick)
         }
-        return fill(&tick, device, step, cache.surroundings(at: step, physics), state)
+        // Bound first: as an argument it would make the call copy the whole simulator.
+        let around = cache.surroundings(at: step, physics)
+        return fill(&tick, device, step, around, state)
     }
 
     /// Oldest first.

@@ -14,18 +14,17 @@ extension [UInt8] {
     ///
     /// - Precondition: the value is finite; JSON has no other numbers.
     mutating func append(_ value: Double, decimals: Int) {
-        let scale = [UInt8].powersOfTen[decimals]
+        let scale = [UInt8].powerOfTen(decimals)
         let scaled = (value * Double(scale)).rounded()
         guard scaled.magnitude < 9e15 else {
             // Beyond exact integers: the shortest text that reads back as the same number.
             return append(contentsOf: "\(value)".utf8)
         }
-        var whole = UInt64(scaled.magnitude)
+        let whole = UInt64(scaled.magnitude)
         if scaled < 0 { append(UInt8(ascii: "-")) }
         guard decimals > 0 else { return append(digits: whole) }
         var fraction = whole % scale
-        whole /= scale
-        append(digits: whole)
+        append(digits: whole / scale)
         guard fraction > 0 else { return }
         var places = decimals
         while fraction % 10 == 0 {
@@ -38,27 +37,23 @@ extension [UInt8] {
 
     /// Exactly `width` digits.
     mutating func append(padded number: UInt64, width: Int) {
-        var divisor = [UInt8].powersOfTen[width - 1]
-        while divisor > 0 {
-            append(UInt8(ascii: "0") &+ UInt8(truncatingIfNeeded: number / divisor % 10))
-            divisor /= 10
+        append(contentsOf: repeatElement(UInt8(ascii: "0"), count: width))
+        var (rest, place) = (number, count - 1)
+        for _ in 0..<width {
+            self[place] &+= UInt8(truncatingIfNeeded: rest % 10)
+            rest /= 10
+            place -= 1
         }
     }
 
     mutating func append(digits number: UInt64) {
-        guard number >= 10 else { return append(UInt8(ascii: "0") &+ UInt8(number)) }
-        let start = count
-        var rest = number
-        while rest > 0 {
-            append(UInt8(ascii: "0") &+ UInt8(truncatingIfNeeded: rest % 10))
-            rest /= 10
+        var (width, bound) = (1, UInt64(10))
+        while width < 19, number >= bound {
+            width += 1
+            bound *= 10
         }
-        var (low, high) = (start, count - 1)
-        while low < high {
-            swapAt(low, high)
-            low += 1
-            high -= 1
-        }
+        // 20 digits only from 10^19 on.
+        append(padded: number, width: number >= 10_000_000_000_000_000_000 ? 20 : width)
     }
 
     /// A JSON string with its quotes.
@@ -103,9 +98,12 @@ extension [UInt8] {
         append(UInt8(ascii: "\""))
     }
 
-    private static let powersOfTen: [UInt64] = [
-        1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000,
-    ]
+    private static func powerOfTen(_ exponent: Int) -> UInt64 {
+        var power: UInt64 = 1
+        for _ in 0..<exponent { power *= 10 }
+        return power
+    }
+
     private static let hexadecimal = Array("0123456789abcdef".utf8)
 }
 

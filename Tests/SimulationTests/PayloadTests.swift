@@ -163,6 +163,9 @@ func object(_ batch: MessageBatch, _ message: SimulatedMessage) throws -> [Strin
         Number(value: 85_520_809_984, decimals: 0, text: "85520809984"),
         Number(value: 8.999e15, decimals: 0, text: "8999000000000000"),
         Number(value: 1e18, decimals: 0, text: "1e+18"),
+        Number(value: 9, decimals: 0, text: "9"),
+        Number(value: 10, decimals: 0, text: "10"),
+        Number(value: 999.999_9, decimals: 3, text: "1000"),
     ])
     func `numbers are written short and exact`(_ number: Number) {
         var bytes: [UInt8] = []
