@@ -112,7 +112,9 @@ final class Board: Sendable {
             tally.applied, tally.late, tally.duplicate, tally.sentinel, tally.outOfRange,
             tally.unknownMetric, tally.notANumber, tally.future, tally.noDevice,
         ]
-        for (counter, amount) in zip(pointOutcomes, amounts) where amount > 0 { counter.add(amount) }
+        for (counter, amount) in zip(pointOutcomes, amounts) where amount > 0 {
+            counter.add(amount)
+        }
         state.withLock { $0.devices = devices }
     }
 

@@ -31,7 +31,8 @@ struct IntakeStep: Sendable {
 final class Engine {
     enum Input: Sendable {
         case step(IntakeStep)
-        case command(Command, by: String, via: String, reply: @Sendable (Result<Void, Refusal>) -> Void)
+        case command(
+            Command, by: String, via: String, reply: @Sendable (Result<Void, Refusal>) -> Void)
         case delivered(Notification.DeliveryResult)
         case reload(RuleFolder)
         case audit(AuditEntry)
@@ -184,7 +185,8 @@ final class Engine {
         } catch {
             retryAt = now + Engine.retryEvery
             board.ledgerFailed(error.description)
-            log.error("the ledger refused a write; pages leave all the same", ["why": error.description])
+            log.error(
+                "the ledger refused a write; pages leave all the same", ["why": error.description])
             // A page twice is better than none: the ids are the same when it is stored later.
             send()
         }

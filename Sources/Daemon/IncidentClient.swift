@@ -37,7 +37,8 @@ package struct IncidentClient {
         }
         url = announcement.url
         let file = "\(directory)/api.token"
-        token = (try? String(contentsOf: URL(filePath: file), encoding: .utf8))?
+        token =
+            (try? String(contentsOf: URL(filePath: file), encoding: .utf8))?
             .trimmingCharacters(in: .whitespacesAndNewlines) ?? ""
         now = Log.wallClock()
     }
@@ -142,7 +143,9 @@ package struct AuditReader {
         do throws(LedgerError) {
             switch try reader.verifyAudit() {
             case .intact(let head, _):
-                return (true, "the audit trail is whole: \(head.seq) rows, head \(head.hexadecimal)")
+                return (
+                    true, "the audit trail is whole: \(head.seq) rows, head \(head.hexadecimal)"
+                )
             case .broken(let seq, _, _):
                 return (
                     false,

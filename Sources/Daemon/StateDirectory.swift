@@ -75,7 +75,10 @@ struct StateDirectory: Sendable {
             FileManager.default.createFile(
                 atPath: partial, contents: data, attributes: [.posixPermissions: mode])
         else { throw CocoaError(.fileWriteNoPermission) }
-        _ = try FileManager.default.replaceItemAt(URL(filePath: file), withItemAt: URL(filePath: partial))
+        if FileManager.default.fileExists(atPath: file) {
+            try FileManager.default.removeItem(atPath: file)
+        }
+        try FileManager.default.moveItem(atPath: partial, toPath: file)
     }
 }
 

@@ -11,11 +11,13 @@ final class ChildProcess {
     ///
     /// - Parameter errors: file for its standard error, from the start.
     init(_ name: String, _ arguments: [String], errors: String) throws(SimulationError) {
-        let own = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? ""
+        let own =
+            (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? ""
         let folder = own.prefix(upTo: own.lastIndex(of: "/") ?? own.startIndex)
         let path = "\(folder)/\(name)"
         guard FileManager.default.isExecutableFile(atPath: path) else {
-            throw SimulationError("\(path) is missing: build it with `swift build --product \(name)`")
+            throw SimulationError(
+                "\(path) is missing: build it with `swift build --product \(name)`")
         }
         guard FileManager.default.createFile(atPath: errors, contents: nil) else {
             throw SimulationError("cannot write \(errors)")

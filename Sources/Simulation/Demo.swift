@@ -14,11 +14,13 @@ package enum Demo {
 
     /// - Returns: 0, or 1 where a fault that must page was missed.
     package static func run(
-        seconds: Int, seed: UInt64, rules: String?, keep: String?, _ print: @escaping (String) -> Void
+        seconds: Int, seed: UInt64, rules: String?, keep: String?,
+        _ print: @escaping (String) -> Void
     ) throws -> Int32 {
         let started = Log.wallClock()
         let root =
-            keep ?? FileManager.default.temporaryDirectory.appending(
+            keep
+            ?? FileManager.default.temporaryDirectory.appending(
                 path: "tocsin-demo-\(ProcessInfo.processInfo.processIdentifier)"
             ).path
         try FileManager.default.createDirectory(atPath: root, withIntermediateDirectories: true)
@@ -190,7 +192,9 @@ private final class Stage {
             let log = (try? String(contentsOfFile: files.daemonLog, encoding: .utf8)) ?? ""
             throw SimulationError("the daemon ended; its last words:\n\(log.suffix(2_000))")
         }
-        return (try? IncidentClient(state: files.state, settings: nil).consumed("accel.telemetry.v1")) ?? 0
+        return
+            (try? IncidentClient(state: files.state, settings: nil).consumed("accel.telemetry.v1"))
+            ?? 0
     }
 
     private func lag() throws -> Int64 { published - (try consumed()) }

@@ -56,7 +56,9 @@ struct IncidentCommand {
     /// The person, also behind sudo.
     private static var login: String {
         for name in ["SUDO_USER", "USER", "LOGNAME"] {
-            guard let value = ProcessInfo.processInfo.environment[name], !value.isEmpty, value != "root" else { continue }
+            guard let value = ProcessInfo.processInfo.environment[name], !value.isEmpty,
+                value != "root"
+            else { continue }
             return value
         }
         return "root"
