@@ -2,7 +2,6 @@ package import Escalation
 package import Fleet
 import HTTP
 package import Observability
-import Synchronization
 
 /// Posts alerts to every peer of an Alertmanager cluster, as Prometheus does.
 ///
@@ -13,17 +12,16 @@ package final class AlertmanagerChannel: Channel {
     private let settings: DestinationSettings
     private let instance: Instance
     private let log: Log
-    private let cancellation = Cancellation()
-    private let client: Mutex<Client>
+    private let poster: Poster
 
     package init(_ settings: DestinationSettings, from instance: Instance, log: Log) {
         self.settings = settings
         self.instance = instance
         self.log = log
-        client = Mutex(Client(settings.clientSettings(instance, cancellation)))
+        poster = Poster(settings, from: instance)
     }
 
-    package func cancel() { cancellation.cancel() }
+    package func cancel() { poster.cancel() }
 
     package func send(_ delivery: Delivery, at now: Instant) -> Attempt {
         send([delivery.page], at: now)
@@ -71,16 +69,9 @@ package final class AlertmanagerChannel: Channel {
 
     private func post(_ body: [UInt8], to url: String) -> Attempt {
         let slash = url.hasSuffix("/") ? "" : "/"
-        return client.withLock { client in
-            do throws(TransferError) {
-                return Attempt(
-                    try client.post(
-                        "\(url)\(slash)api/v2/alerts",
-                        headers: ["Content-Type: application/json", "Expect:"] + settings.headers,
-                        body: body, timeoutMilliseconds: settings.timeoutMilliseconds))
-            } catch {
-                return Attempt(error)
-            }
-        }
+        return Attempt(
+            poster.post(
+                body, to: "\(url)\(slash)api/v2/alerts",
+                headers: ["Content-Type: application/json"]))
     }
 }

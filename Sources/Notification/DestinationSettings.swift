@@ -4,16 +4,16 @@ package import Observability
 /// One place that pages go to, as the settings name it.
 package struct DestinationSettings: Sendable {
     package enum Kind: String, Sendable, CaseIterable {
-        case stdout, webhook, alertmanager
+        case stdout, webhook, alertmanager, slack, pagerduty
         /// Made by whoever owns a producer; not here.
         case kafka
     }
 
     package var name: String
     package var kind: Kind
-    /// One for a webhook, every peer for Alertmanager.
+    /// One for a webhook and Slack, every peer for Alertmanager; none for PagerDuty's own.
     package var urls: [String] = []
-    /// Signs the body, where the receiver shares it; from a file, never shown.
+    /// Signs the body of a webhook, or is PagerDuty's integration key; from a file, never shown.
     package var secret: [UInt8] = []
     /// Further header lines, such as `Authorization: Bearer …`; never shown.
     package var headers: [String] = []
@@ -42,6 +42,8 @@ package struct DestinationSettings: Sendable {
         case .stdout: StandardOutputChannel(from: instance)
         case .webhook: WebhookChannel(self, from: instance)
         case .alertmanager: AlertmanagerChannel(self, from: instance, log: log)
+        case .slack: SlackChannel(self, from: instance)
+        case .pagerduty: PagerDutyChannel(self, from: instance)
         case .kafka: nil
         }
     }

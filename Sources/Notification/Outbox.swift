@@ -131,8 +131,12 @@ package struct Outbox: Sendable {
     package func due(_ destination: String, at now: Instant) -> Delivery? {
         guard let lane = lanes[destination], lane.inflight == nil, has(lane.opensAt, come: now)
         else { return nil }
-        return lane.heads.filter { has($0.delivery.nextAttempt, come: now) }
-            .min { $0.urgency < $1.urgency }?.delivery
+        var best: Head?
+        for head in lane.heads.values where has(head.nextAttempt, come: now) {
+            if let found = best, found.urgency < head.urgency { continue }
+            best = head
+        }
+        return best.flatMap { lane.rows[$0.id]?.delivery }
     }
 
     /// Notes that `id` is being sent.
@@ -145,7 +149,7 @@ package struct Outbox: Sendable {
         else { return nil }
         row.delivery.state = .inflight
         row.delivery.attempts += 1
-        lanes[name]?.rows[id] = row
+        lanes[name]?.update(row)
         lanes[name]?.inflight = id
         if let pace = paces[name] { lanes[name]?.pausedUntil = now + pace }
         return row.delivery
@@ -162,7 +166,7 @@ package struct Outbox: Sendable {
         lanes[name]?.inflight = nil
         let circuit = lanes[name]?.note(attempt, at: now, policy) ?? .unchanged
         decide(&row, attempt, at: now, uniform)
-        lanes[name]?.rows[id] = row
+        lanes[name]?.update(row)
         if row.delivery.state != .queued { remove(id) }
         return DeliveryResult(delivery: row.delivery, attempt: attempt, circuit: circuit)
     }
@@ -174,7 +178,7 @@ package struct Outbox: Sendable {
 
     package func nextWake(_ destination: String, after now: Instant) -> Instant? {
         guard let lane = lanes[destination], lane.inflight == nil,
-            let first = lane.heads.map(\.delivery.nextAttempt).min()
+            let first = lane.heads.values.lazy.map(\.nextAttempt).min()
         else { return nil }
         return max(first, lane.opensAt, now)
     }
@@ -292,10 +296,20 @@ private struct Row: Sendable {
     var delivery: Delivery
     let sequence: UInt64
     var isWithdrawn = false
+}
 
+/// What decides which row goes next: small, because all of them are looked at for each delivery.
+private struct Head: Sendable {
+    let id: String
     /// Updates last, then by severity, then by age.
-    var urgency: (Int, Int, UInt64) {
-        (delivery.page.kind == .update ? 1 : 0, delivery.page.brief.severity.rawValue, sequence)
+    let urgency: (Int, Int, UInt64)
+    let nextAttempt: Instant
+
+    init(_ row: Row) {
+        let page = row.delivery.page
+        id = row.delivery.id
+        urgency = (page.kind == .update ? 1 : 0, page.brief.severity.rawValue, row.sequence)
+        nextAttempt = row.delivery.nextAttempt
     }
 }
 
@@ -304,6 +318,8 @@ private struct Lane: Sendable {
     var rows: [String: Row] = [:]
     /// Ids by incident, in order; only the first of each may go.
     var queues: [String: [String]] = [:]
+    /// The first of each incident.
+    private(set) var heads: [String: Head] = [:]
     var inflight: String?
     var failures = 0
     var openUntil: Instant?
@@ -311,13 +327,17 @@ private struct Lane: Sendable {
     var isRefused = false
     var lastError = ""
 
-    var heads: [Row] { queues.values.compactMap { $0.first.flatMap { rows[$0] } } }
-
     var opensAt: Instant { max(pausedUntil, openUntil ?? .distantPast) }
 
     mutating func add(_ row: Row) {
         rows[row.delivery.id] = row
         queues[row.delivery.page.incident, default: []].append(row.delivery.id)
+        settle(row.delivery.page.incident)
+    }
+
+    mutating func update(_ row: Row) {
+        rows[row.delivery.id] = row
+        settle(row.delivery.page.incident)
     }
 
     mutating func remove(_ id: String) -> Row? {
@@ -325,7 +345,12 @@ private struct Lane: Sendable {
         let incident = row.delivery.page.incident
         queues[incident]?.removeAll { $0 == id }
         if queues[incident]?.isEmpty == true { queues[incident] = nil }
+        settle(incident)
         return row
+    }
+
+    private mutating func settle(_ incident: String) {
+        heads[incident] = queues[incident]?.first.flatMap { rows[$0] }.map(Head.init)
     }
 
     /// Counts failures in a row.

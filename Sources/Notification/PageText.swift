@@ -48,8 +48,11 @@ package struct PageText: Sendable {
     }
 
     /// The headline, an empty line, and everything that the person needs before a console is open.
-    package var full: String {
-        var lines = [headline, ""]
+    package var full: String { "\(headline)\n\n\(details)" }
+
+    /// The full text without its headline.
+    var details: String {
+        var lines: [String] = []
         if mayRepeat {
             lines += ["This may be a repeat: an earlier attempt had no clear end.", ""]
         }

@@ -1,7 +1,6 @@
 package import Escalation
 package import Fleet
 import HTTP
-import Synchronization
 
 /// Posts each delivery as JSON to one URL, signed where a secret is shared.
 ///
@@ -15,16 +14,15 @@ package final class WebhookChannel: Channel {
 
     private let settings: DestinationSettings
     private let instance: Instance
-    private let cancellation = Cancellation()
-    private let client: Mutex<Client>
+    private let poster: Poster
 
     package init(_ settings: DestinationSettings, from instance: Instance) {
         self.settings = settings
         self.instance = instance
-        client = Mutex(Client(settings.clientSettings(instance, cancellation)))
+        poster = Poster(settings, from: instance)
     }
 
-    package func cancel() { cancellation.cancel() }
+    package func cancel() { poster.cancel() }
 
     package func send(_ delivery: Delivery, at now: Instant) -> Attempt {
         let attempt = post(delivery, WebhookChannel.bodyBytesMax, now)
@@ -40,17 +38,7 @@ package final class WebhookChannel: Channel {
         let body =
             settings.usesCloudEvents
             ? json.cloudEvent(bytesMax: bytesMax) : json.webhookBody(bytesMax: bytesMax)
-        let headers = headers(delivery, body, now)
-        return client.withLock { client in
-            do throws(TransferError) {
-                return Attempt(
-                    try client.post(
-                        url, headers: headers, body: body,
-                        timeoutMilliseconds: settings.timeoutMilliseconds))
-            } catch {
-                return Attempt(error)
-            }
-        }
+        return Attempt(poster.post(body, to: url, headers: headers(delivery, body, now)))
     }
 
     private func headers(_ delivery: Delivery, _ body: [UInt8], _ now: Instant) -> [String] {
@@ -60,8 +48,6 @@ package final class WebhookChannel: Channel {
                 : "Content-Type: application/json",
             "Idempotency-Key: \(plain(delivery.id, max: 200))",
             "X-Tocsin-Delivery: \(plain(delivery.id, max: 200))",
-            // A receiver that does not know `100 Continue` would make us wait a second.
-            "Expect:",
         ]
         if delivery.mayRepeat { headers.append("X-Tocsin-Repeat: maybe") }
         if !settings.secret.isEmpty {
@@ -71,7 +57,7 @@ package final class WebhookChannel: Channel {
                 "X-Tocsin-Signature: "
                     + WebhookChannel.signature(of: body, at: timestamp, key: settings.secret))
         }
-        return headers + settings.headers
+        return headers
     }
 
     /// `v1=` and the hexadecimal HMAC-SHA-256 of `<timestamp>.<body>`.

@@ -284,6 +284,24 @@ import Testing
         #expect(outbox.due(at: start + .seconds(2)).map(\.id) == ["PAGE2.hook"])
     }
 
+    @Test func `ten thousand incidents at once leave in the order of their gravity`() {
+        var outbox = Outbox()
+        _ = outbox.enqueue(
+            (0..<10_000).map {
+                sampleDelivery($0, incident: "I\($0)", severity: $0 % 2 == 0 ? .high : .critical)
+            })
+        var sent: [Int] = []
+        // Enough to see the turn; all of them would cost a second for nothing.
+        for _ in 0..<200 {
+            guard let next = outbox.due("hook", at: start) else { break }
+            _ = outbox.began(next.id, at: start)
+            _ = outbox.finished(next.id, .delivered(code: 200), at: start, uniform: 0)
+            sent.append(Int(next.page.id.dropFirst(4)) ?? -1)
+        }
+        #expect(sent == (0..<200).map { $0 * 2 + 1 })
+        #expect(outbox.count == 9_800)
+    }
+
     /// Random traffic, outcomes, crashes and clock steps; the seed is in every message.
     @Test(arguments: 0..<20)
     func `whatever happens no page is lost, doubled unsaid or out of order`(
