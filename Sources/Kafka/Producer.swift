@@ -134,7 +134,8 @@ package struct Producer: ~Copyable {
         }
         for (name, value) in headers {
             unsafe value.withUnsafeBytes { bytes in
-                _ = unsafe rd_kafka_header_add(list, name, -1, bytes.baseAddress, bytes.count)
+                let start = unsafe bytes.baseAddress ?? empty.baseAddress
+                _ = unsafe rd_kafka_header_add(list, name, -1, start, bytes.count)
             }
         }
         return unsafe list

@@ -42,7 +42,7 @@ struct Reader: ~Copyable {
                     key: key.map(text), payload: payload.map(text),
                     headers: headers
                         ? record.headers().map {
-                            "\($0.name)=\(String(decoding: $0.value ?? [], as: UTF8.self))"
+                            "\($0.name)=\($0.value.map { String(decoding: $0, as: UTF8.self) } ?? "nil")"
                         } : []))
         }
         records += batch
