@@ -4,11 +4,18 @@ package struct Money: Hashable, Comparable, Codable, Sendable {
 
     package init(microdollars: Int64) { self.microdollars = microdollars }
 
-    /// Rounds to the nearest millionth; not a number is nothing.
+    /// Rounds to the nearest millionth; not a number is nothing, too much is all there is.
     package init(dollars: Double) {
         let scaled = dollars * 1_000_000
-        microdollars =
-            scaled.isFinite && abs(scaled) < 9e18 ? Int64(scaled + (scaled < 0 ? -0.5 : 0.5)) : 0
+        guard !scaled.isNaN else {
+            microdollars = 0
+            return
+        }
+        guard abs(scaled) < 9e18 else {
+            microdollars = scaled < 0 ? .min : .max
+            return
+        }
+        microdollars = Int64(scaled + (scaled < 0 ? -0.5 : 0.5))
     }
 
     package static let zero = Money(microdollars: 0)
@@ -20,7 +27,8 @@ package struct Money: Hashable, Comparable, Codable, Sendable {
 
     package static func + (left: Money, right: Money) -> Money {
         let (sum, overflow) = left.microdollars.addingReportingOverflow(right.microdollars)
-        return overflow ? Money(microdollars: .max) : Money(microdollars: sum)
+        guard overflow else { return Money(microdollars: sum) }
+        return Money(microdollars: left.microdollars < 0 ? .min : .max)
     }
 
     package static func * (left: Money, right: Double) -> Money {
@@ -31,8 +39,8 @@ package struct Money: Hashable, Comparable, Codable, Sendable {
 extension Money: CustomStringConvertible {
     /// `$55.04`, `$1,234` from a thousand up.
     package var description: String {
-        let cents = (abs(microdollars) + 5_000) / 10_000
-        let sign = microdollars < 0 ? "-" : ""
+        let cents = (microdollars.magnitude + 5_000) / 10_000
+        let sign = microdollars < 0 && cents > 0 ? "-" : ""
         let fraction = cents % 100
         var whole = String(cents / 100)
         guard cents >= 100_000 else {

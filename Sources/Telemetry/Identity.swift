@@ -242,9 +242,10 @@ struct Identity {
 
     private var vendor: String {
         let said = attributes[.vendor].lowercased()
-        if source != .tpu, let vendor = source.vendor { return vendor }
-        if !said.isEmpty { return String(said.prefix { $0 != " " && $0 != "/" }) }
+        // Cloud Monitoring's names are the same for the GPUs of a node.
+        if source == .tpu { return said.hasPrefix("nvidia") ? "nvidia" : "google" }
         if let vendor = source.vendor { return vendor }
+        if !said.isEmpty { return String(said.prefix { $0 != " " && $0 != "/" }) }
         return attributes[.uuid].hasPrefix("GPU-") ? "nvidia" : "unknown"
     }
 

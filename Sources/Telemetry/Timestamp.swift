@@ -25,8 +25,9 @@ enum Timestamp {
     ) -> Instant? {
         if isInteger, let exact = integer(bytes, range) { return instant(exact, unit) }
         guard value.isFinite, abs(value) < 1e20 else { return nil }
-        let perSecond = unitsPerSecond(abs(value), unit)
-        let milliseconds = (value * (1_000 / perSecond)).rounded(.down)
+        // Below 1e20 the magnitude fits in 64 bits.
+        let perSecond = unitsPerSecond(UInt64(min(abs(value), 1.8e19)), unit)
+        let milliseconds = (value * (1_000 / Double(perSecond))).rounded(.down)
         guard abs(milliseconds) < 1e15 else { return nil }
         return bounded(Int64(milliseconds))
     }
@@ -47,9 +48,9 @@ enum Timestamp {
     }
 
     private static func instant(_ value: Int64, _ unit: TimestampUnit) -> Instant? {
-        let perSecond = unitsPerSecond(Double(value.magnitude), unit)
+        let perSecond = unitsPerSecond(value.magnitude, unit)
         if perSecond >= 1_000 {
-            let divisor = Int64(perSecond) / 1_000
+            let divisor = perSecond / 1_000
             let floored = value / divisor - (value % divisor < 0 ? 1 : 0)
             return bounded(floored)
         }
@@ -57,14 +58,19 @@ enum Timestamp {
         return overflow ? nil : bounded(milliseconds)
     }
 
-    private static func unitsPerSecond(_ magnitude: Double, _ unit: TimestampUnit) -> Double {
+    private static func unitsPerSecond(_ magnitude: UInt64, _ unit: TimestampUnit) -> Int64 {
         switch unit {
         case .seconds: 1
-        case .milliseconds: 1e3
-        case .microseconds: 1e6
-        case .nanoseconds: 1e9
+        case .milliseconds: 1_000
+        case .microseconds: 1_000_000
+        case .nanoseconds: 1_000_000_000
         case .automatic:
-            magnitude < 1e11 ? 1 : magnitude < 1e14 ? 1e3 : magnitude < 1e17 ? 1e6 : 1e9
+            switch magnitude {
+            case ..<100_000_000_000: 1
+            case ..<100_000_000_000_000: 1_000
+            case ..<100_000_000_000_000_000: 1_000_000
+            default: 1_000_000_000
+            }
         }
     }
 
