@@ -75,8 +75,10 @@ final class ConditionReader {
             }
             return readMembers(quantifier, section)
         }
-        let written = section.names.filter { ["all", "any", "at_least", "not"].contains($0) }
         let isLeaf = section.names.contains("metric") || section.names.contains("detector")
+        // 'at_least' also says how many increases or events a leaf asks for.
+        let trees = isLeaf ? ["all", "any", "not"] : ["all", "any", "not", "at_least"]
+        let written = section.names.filter { trees.contains($0) }
         let isShare = ["fraction", "count"].contains(section["agg"]?.peek ?? "")
         if isShare { return readShare(section, inDevice) }
         guard written.count + (isLeaf ? 1 : 0) == 1 else {
@@ -87,10 +89,10 @@ final class ConditionReader {
             for name in written { _ = section[name] }
             return nil
         }
-        if let list = section["all"] { return .all(children(list, inDevice)) }
-        if let list = section["any"] { return .any(children(list, inDevice)) }
+        if let list = section["all"] { return ConditionReader.all(children(list, inDevice)) }
+        if let list = section["any"] { return ConditionReader.any(children(list, inDevice)) }
         if let inner = section["not"] { return child(inner, inDevice).map { .not($0) } }
-        if let count = section["at_least"] {
+        if !isLeaf, let count = section["at_least"] {
             let list = section.required("of").map { children($0, inDevice) } ?? []
             guard let count = count.integer(in: 1...100) else { return nil }
             if count > list.count, !list.isEmpty {
@@ -99,6 +101,14 @@ final class ConditionReader {
             return .atLeast(count, list)
         }
         return readLeaf(section, inDevice: inDevice)
+    }
+
+    private static func all(_ list: [Condition]) -> Condition {
+        list.count == 1 ? list[0] : .all(list)
+    }
+
+    private static func any(_ list: [Condition]) -> Condition {
+        list.count == 1 ? list[0] : .any(list)
     }
 
     private func children(_ value: Value, _ inDevice: Bool) -> [Condition] {
@@ -168,8 +178,8 @@ final class ConditionReader {
     private var innerScopes: [EntityKind] = []
 
     private func readPlain(_ section: Section) -> Condition? {
-        if let list = section["all"] { return .all(children(list, true)) }
-        if let list = section["any"] { return .any(children(list, true)) }
+        if let list = section["all"] { return ConditionReader.all(children(list, true)) }
+        if let list = section["any"] { return ConditionReader.any(children(list, true)) }
         if let inner = section["not"] { return child(inner, true).map { .not($0) } }
         return readLeaf(section, inDevice: true)
     }

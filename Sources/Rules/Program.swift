@@ -58,6 +58,8 @@ struct CompiledLeaf {
     var kind = Kind.threshold
     var aggregate: Aggregate?
     var isOptional = false
+    /// Must be asked each time, because it counts or learns.
+    var isExhaustive = false
     /// A state, a counter or a limit is sent rarely and stays true.
     var isSlow = false
     var fractional = false
@@ -78,6 +80,8 @@ struct CompiledLeaf {
     var absence = AbsenceTest()
     var count = CountTest()
     var peer = PeerTest()
+    /// The gate of its rule, which its peers must pass as well.
+    var required: Gates = []
     var cusum = CusumTest()
     var duration = DurationTest()
     var forecast = ForecastTest()
@@ -116,6 +120,7 @@ struct Program {
     /// What each rule, named by its root, keeps in the pools.
     private(set) var takings: [(rule: Int, place: Place)] = []
     private var rootInWork = 0
+    private var gateInWork: Gates = []
 
     struct TickEntry {
         let rule: Int32
@@ -181,6 +186,7 @@ struct Program {
         let firstLeaf = leaves.count
         let root = nodes.count
         rootInWork = root
+        gateInWork = rule.gate.required
         nodes.append(CompiledNode())
         place(rule.condition, at: root, group, &vocabulary)
         let own = leaves[firstLeaf...]
@@ -266,7 +272,7 @@ extension Program {
         case .leaf(let leaf):
             node.leaf = Int32(leaves.count)
             place(leaf, group, &vocabulary)
-            node.isExhaustive = leaves[Int(node.leaf)].kind == .duration
+            node.isExhaustive = leaves[Int(node.leaf)].isExhaustive
         }
         nodes[index] = node
     }
@@ -386,27 +392,32 @@ extension Program {
         case .peer(let test):
             compiled.kind = .peer
             compiled.peer = test
+            compiled.required = gateInWork
             compiled.bound = test.ratio
             compiled.peerSlot = Int32(peerSlots)
             peerSlots += 1
             if test.frozenOffset {
+                compiled.isExhaustive = true
                 compiled.time = takeTimes(1, nil)
                 compiled.number = takeNumbers(3, nil)
             }
         case .cusum(let test):
             compiled.kind = .cusum
             compiled.cusum = test
+            compiled.isExhaustive = true
             compiled.time = takeTimes(1, group)
             compiled.number = takeNumbers(Drift.numbers, group)
         case .duration(let test):
             compiled.kind = .duration
             compiled.duration = test
+            compiled.isExhaustive = true
             compiled.bound = test.bound
             compiled.time = takeTimes(1, group)
             compiled.number = takeNumbers(Pool.durations, group)
         case .forecast(let test):
             compiled.kind = .forecast
             compiled.forecast = test
+            compiled.isExhaustive = true
             compiled.window = test.window
             compiled.time = takeTimes(1, group)
             compiled.number = takeNumbers(Pool.points, group)

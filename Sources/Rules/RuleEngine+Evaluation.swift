@@ -362,8 +362,8 @@ extension RuleEngine {
         for member in detection.cohorts.members(kind, cohort) {
             let other = Int(member.value)
             let state = detection.devices[other]
-            // Who does not run, or was not heard of, is nobody's peer.
-            guard state.gates.contains(.running), !state.isRetired else { continue }
+            // Who does not pass the gate of the rule, or was not heard of, is nobody's peer.
+            guard state.gates.isSuperset(of: leaf.required), !state.isRetired else { continue }
             let place = other * program.registerGroups * 16 + Int(leaf.register)
             guard !values[place].isNaN,
                 Int64(seen[place]) * 1_000 + staleAfter(leaf.isSlow, other, detection) >= now
