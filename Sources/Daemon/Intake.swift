@@ -34,6 +34,9 @@ final class Intake: Sendable {
     /// A step leaves at least this often while anything moved; each costs the engine one fsync.
     private static let stepEvery = Duration.milliseconds(250)
     private static let commitEvery = Duration.seconds(5)
+    /// A partition read to its end is called silent only after this long without a record: what was
+    /// written a moment ago is still on its way.
+    private static let silentAfter = Duration.seconds(5)
 
     init(
         settings: Settings, properties: [String: String], positions: [Partition: Int64],
@@ -100,7 +103,9 @@ final class Intake: Sendable {
         take(eventsOf: &consumer, &reading)
         deadLetters.flush()
 
-        let caughtUp = consumer.assignment.filter { consumer.isCaughtUp($0) }
+        let caughtUp = consumer.assignment.filter { index in
+            consumer.isCaughtUp(index) && now - reading.heardAt(index) >= Self.silentAfter
+        }
         let (findings, tally) = reading.pipeline.judge(caughtUp: caughtUp)
         board.add(counts, tally, reading.pipeline.directory.count)
         reading.note(findings)
@@ -232,6 +237,8 @@ private struct Reading: ~Copyable {
     var pipeline: Pipeline
     var partitions: [Partition] = []
     var step = IntakeStep()
+    /// Wall-clock time of the newest record of each partition, by the consumer's index.
+    private var heard: [Instant] = []
     var sent: [Partition: Int64] = [:]
     var committed: [Partition: Int64] = [:]
     var sentAt: Instant
@@ -250,6 +257,7 @@ private struct Reading: ~Copyable {
     mutating func know(_ known: [TopicPartition]) {
         for name in known.dropFirst(partitions.count) {
             partitions.append(Partition(topic: name.topic, number: name.number))
+            heard.append(.distantPast)
         }
         pipeline.know(partitions)
     }
@@ -259,6 +267,10 @@ private struct Reading: ~Copyable {
         guard index < partitions.count else { return }
         step.positions[partitions[index]] = nil
         sent[partitions[index]] = nil
+    }
+
+    func heardAt(_ index: Int) -> Instant {
+        heard.indices.contains(index) ? heard[index] : .distantPast
     }
 
     mutating func note(_ findings: [Finding]) {
@@ -275,6 +287,7 @@ private struct Reading: ~Copyable {
         _ record: borrowing Record, _ key: Span<UInt8>?, _ payload: Span<UInt8>?, at now: Instant,
         _ counts: inout MessageCounts, _ deadLetters: DeadLetters
     ) {
+        heard[record.partition] = now
         // A compacted topic says "gone" with a tombstone; it carries no sample.
         guard let payload else {
             counts.tombstones += 1

@@ -76,7 +76,7 @@ struct DemoFiles {
         routes:
           - {default: true, policy: platform}
         timings:
-          group_wait: 1s
+          group_wait: 300ms
           min_level: 2s
 
         """
