@@ -187,7 +187,7 @@ extension Episode {
     }
 
     private mutating func change(_ turn: inout Turn) {
-        guard phase == .open, !paged.isEmpty, updateDeadline == nil else { return }
+        guard phase == .open, masks.isEmpty, !paged.isEmpty, updateDeadline == nil else { return }
         let earliest = (lastUpdated ?? .distantPast) + plan.timings.updateInterval[severity]
         updateDeadline = max(turn.at, earliest)
     }
@@ -256,7 +256,6 @@ extension Episode {
         lastPaged = turn.at
         isDelivered = false
         isUndelivered = false
-        outstanding = []
         pendingReason = nil
         turn.effects.append(.page(reason, tier, round: round, sequence: sequence, audience))
         levelDeadline = turn.at + plan.timeout(tier, severity)
@@ -421,7 +420,7 @@ extension Episode {
         guard isRunning, levelDeadline == nil else { return }
         levelDeadline = now + .milliseconds(remaining ?? 0)
         remaining = nil
-        if !isDelivered, tier != nil, !outstanding.isEmpty {
+        if !isDelivered, outstanding.contains(where: { $0.sequence == sequence }) {
             deliveryDeadline = now + plan.timings.deliveryDeadline[severity]
         }
     }

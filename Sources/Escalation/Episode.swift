@@ -61,6 +61,16 @@ package struct Episode: Codable, Sendable, Hashable {
         package let text: String
     }
 
+    /// A page on its way by one channel.
+    package struct Outstanding: Codable, Sendable, Hashable {
+        package let delivery: String
+        /// The page's sequence number.
+        package let sequence: Int
+    }
+
+    /// Beyond this many, the oldest are no longer waited for: an outbox that stands still for days.
+    package static let outstandingMax = 64
+
     package var phase: Phase
     package var generation: Int
     package var signal = Signal.clear
@@ -101,8 +111,8 @@ package struct Episode: Codable, Sendable, Hashable {
     package var repageAt: Instant?
     /// Names of everyone who was paged in this generation, in order.
     package var paged: [String] = []
-    /// Deliveries of pages that no channel has answered for yet.
-    package var outstanding: [String] = []
+    /// Deliveries of pages that no channel has answered for yet, also of earlier pages.
+    package var outstanding: [Outstanding] = []
     /// Some channel took the current page.
     package var isDelivered = false
     /// Every channel refused the current page.

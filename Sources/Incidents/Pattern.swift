@@ -10,7 +10,11 @@ package struct Pattern: Sendable, Hashable, CustomStringConvertible {
     /// After `{m,n}` is written out: 4,096 steps by 256 bytes of label is still a millisecond.
     static let stepsMax = 4_096
 
-    package struct Malformed: Error, Equatable { package let reason: String }
+    package struct Malformed: Error, Equatable {
+        package let reason: String
+
+        package init(reason: String) { self.reason = reason }
+    }
 
     package let text: String
     private let steps: [Step]
