@@ -279,6 +279,7 @@ package struct Desk: Sendable {
             return
         }
         draft.touched.insert(id)
+        episodes[id]?.owner = incident.tier
         maskBySilences(id, &draft)
         switch (incident.isFiring, episode.signal) {
         case (true, .clear): drive(id, .fired(incident.severity), &draft)
@@ -319,6 +320,7 @@ package struct Desk: Sendable {
         }
         var episode = Episode(plan: policy.plan(route: incident.route))
         episode.severity = incident.severity
+        episode.owner = incident.tier
         episodes[incident.id] = episode
         maskBySilences(incident.id, &draft)
         drive(incident.id, .fired(incident.severity), &draft)

@@ -163,7 +163,7 @@ extension Episode {
             if !masks.isEmpty { remaining = 0 }
             return
         }
-        if tier == nil { tier = plan.start(severity) }
+        if tier == nil { tier = startTier }
         enter(because: .severity, .tier, &turn)
     }
 
@@ -200,7 +200,7 @@ extension Episode {
         phase = .open
         generation += 1
         round = 0
-        tier = plan.start(severity)
+        tier = startTier
         response = .unacked
         freezeUsed = 0
         freezeSince = nil
@@ -342,7 +342,7 @@ extension Episode {
             remaining = 0
             return
         }
-        if tier == nil { tier = plan.start(severity) }
+        if tier == nil { tier = startTier }
         enter(because: reason, audience, &turn)
     }
 
@@ -382,7 +382,7 @@ extension Episode {
         masks.removeAll { $0 == mask }
         guard masks.isEmpty, isRunning, levelDeadline == nil else { return }
         guard let left = remaining, left > 0 else {
-            if tier == nil { tier = plan.start(severity) }
+            if tier == nil { tier = startTier }
             return enter(because: .unmasked, .tier, &turn)
         }
         resume(at: turn.at)
@@ -469,7 +469,7 @@ extension Episode {
     private mutating func expireLevel(_ turn: inout Turn) {
         levelDeadline = nil
         guard tier != nil else {
-            tier = plan.start(severity)
+            tier = startTier
             repageAt = turn.at + plan.timings.flapRepage[severity]
             return enter(because: .flapRepage, .tier, &turn)
         }

@@ -79,6 +79,8 @@ package struct Episode: Codable, Sendable, Hashable {
     /// The worst so far; the plan of the worse severity stays until it resolves.
     package var severity = Severity.low
     package var plan: Plan
+    /// The tier that the rule names as first owner.
+    package var owner = Tier.one
     package var round = 0
     /// The tier that was paged last; nil before the first page, and while a flapping one is held.
     package var tier: Tier?
@@ -140,6 +142,9 @@ package struct Episode: Codable, Sendable, Hashable {
         phase == .open && severity.isPage && response == .unacked && masks.isEmpty
             && (signal == .firing || freezeSince == nil)
     }
+
+    /// Who is called first: nobody below the rule's owner, nor below what the policy says.
+    package var startTier: Tier { min(max(plan.start(severity), owner), .three) }
 
     package enum Timer: String, CaseIterable, Codable, Sendable {
         case wait, level, hold, ack, snooze, freeze, delivery, reopen, update, recheck

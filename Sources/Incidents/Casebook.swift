@@ -451,7 +451,9 @@ package struct Casebook: Sendable {
             for key in incident.findings.keys.sorted() {
                 guard let finding = incident.whole(key) else { continue }
                 incidents[parent]?.put(finding)
-                homes[finding.key]?.incidents.append(parent)
+                if homes[finding.key]?.incidents.contains(parent) == false {
+                    homes[finding.key]?.incidents.append(parent)
+                }
             }
         }
         if isFolded {
