@@ -12,6 +12,12 @@ extension Desk {
                 .isEmpty
         }
         episodes[id] = episode
+        switch event {
+        case .masked, .unmasked:
+            let isInhibited = episode.masks.contains { $0.inhibitor != nil }
+            if isInhibited { inhibited.insert(id) } else { inhibited.remove(id) }
+        default: break
+        }
         draft.touched.insert(id)
         for effect in effects { carryOut(effect, for: id, &draft) }
     }
@@ -117,19 +123,20 @@ extension Desk {
         }
     }
 
-    private func children(of id: String) -> [String] {
+    func children(of id: String) -> [String] {
         let mask = Mask.inhibited(by: id)
-        return episodes.keys.filter { episodes[$0]?.masks.contains(mask) == true }.sorted()
+        return inhibited.filter { episodes[$0]?.masks.contains(mask) == true }.sorted()
     }
 
-    private mutating func endChildren(of id: String, _ draft: inout Draft) {
+    mutating func endChildren(of id: String, _ draft: inout Draft) {
         for child in children(of: id) { drive(child, .parentEnded, &draft) }
     }
 
     /// A minute after its parent ended, what still fires is on its own.
     private mutating func recheck(_ id: String, _ draft: inout Draft) {
-        for parent in (episodes[id]?.masks ?? []).compactMap(\.inhibitor)
-        where casebook.incidents[parent]?.isFiring != true {
+        for parent in (episodes[id]?.masks ?? []).compactMap(\.inhibitor) {
+            let phase = episodes[parent]?.phase
+            guard phase != .open, phase != .held else { continue }
             draft.audit("mask.inhibit.off", id, parent)
             casebook.release(id, prices: prices, at: draft.at)
             drive(id, .unmasked(.inhibited(by: parent)), &draft)
@@ -171,11 +178,22 @@ extension Desk {
             "page.created", id,
             "\(tier.name), round \(round + 1), \(reason.rawValue): "
                 + (names.isEmpty ? "nobody" : names.joined(separator: ", ")))
-        let sent = post(page, &draft)
-        for delivery in sent { couriers[delivery] = id }
-        episodes[id]?.outstanding += sent
+        expectAnswers(post(page, &draft), sequence, for: id)
         for name in names where !episode.paged.contains(name) { episodes[id]?.paged.append(name) }
         told(id)
+    }
+
+    /// Notes what must be answered for.
+    private mutating func expectAnswers(_ deliveries: [String], _ sequence: Int, for id: String) {
+        guard var episode = episodes[id] else { return }
+        for delivery in deliveries {
+            couriers[delivery] = id
+            episode.outstanding.append(.init(delivery: delivery, sequence: sequence))
+        }
+        while episode.outstanding.count > Episode.outstandingMax {
+            couriers[episode.outstanding.removeFirst().delivery] = nil
+        }
+        episodes[id] = episode
     }
 
     private mutating func inform(_ tier: Tier, of id: String, _ draft: inout Draft) {
@@ -243,9 +261,9 @@ extension Desk {
     }
 
     private mutating func cancelOutstanding(_ id: String, _ draft: inout Draft) {
-        for delivery in episodes[id]?.outstanding ?? [] {
-            couriers[delivery] = nil
-            draft.outcome.cancelled.append(delivery)
+        for waiting in episodes[id]?.outstanding ?? [] {
+            couriers[waiting.delivery] = nil
+            draft.outcome.cancelled.append(waiting.delivery)
         }
         episodes[id]?.outstanding = []
     }

@@ -30,6 +30,8 @@ package struct Desk: Sendable {
     var casebook: Casebook
     var episodes: [String: Episode] = [:]
     var silencesByID: [String: Silence] = [:]
+    /// Cases with a parent that explains them.
+    var inhibited: Set<String> = []
     /// Where the answer to an outstanding delivery belongs.
     var couriers: [String: String] = [:]
     private var deadlines = DeadlineQueue()
@@ -102,13 +104,18 @@ package struct Desk: Sendable {
         for (child, parent) in changes.absorbed {
             guard let episode = episodes[child] else { continue }
             let wait = episode.waitDeadline
+            for grandchild in children(of: child) {
+                drive(grandchild, .masked(.inhibited(by: parent)), &draft)
+                drive(grandchild, .unmasked(.inhibited(by: child)), &draft)
+            }
             forget(child, &draft)
             draft.outcome.removed.append(child)
             draft.audit("incident.merged", child, "into \(parent), before anybody was told")
             inherit(wait, by: parent, &draft)
         }
-        for id in changes.touched.sorted() { follow(id, &draft) }
+        // First: what is explained must not page, or speak of itself, in the same breath.
         for (child, parent) in changes.merged { inhibit(child, by: parent, &draft) }
+        for id in changes.touched.sorted() { follow(id, &draft) }
         return finish(draft)
     }
 
@@ -150,23 +157,26 @@ package struct Desk: Sendable {
             draft.audit("delivery.attempt", incident, "\(id): \(reason)")
         case .delivered:
             draft.audit("delivery.done", incident, id)
-            guard let episode = episodes[incident], episode.outstanding.contains(id) else { break }
-            settle(id)
-            drive(incident, .delivered(episode.sequence), &draft)
+            guard let sequence = settle(id, &draft) else { break }
+            drive(incident, .delivered(sequence), &draft)
         case .failed(let reason):
             draft.audit("delivery.failed", incident, "\(id): \(reason)")
-            guard let episode = episodes[incident], episode.outstanding.contains(id) else { break }
-            settle(id)
-            draft.touched.insert(incident)
-            guard !episode.isDelivered, episode.outstanding == [id] else { break }
-            drive(incident, .undelivered(episode.sequence), &draft)
+            guard let sequence = settle(id, &draft), let episode = episodes[incident],
+                !episode.isDelivered,
+                !episode.outstanding.contains(where: { $0.sequence == sequence })
+            else { break }
+            drive(incident, .undelivered(sequence), &draft)
         }
         return finish(draft)
     }
 
-    private mutating func settle(_ id: String) {
-        guard let incident = couriers.removeValue(forKey: id) else { return }
-        episodes[incident]?.outstanding.removeAll { $0 == id }
+    /// Takes an answered delivery off the list; returns the number of its page.
+    private mutating func settle(_ id: String, _ draft: inout Draft) -> Int? {
+        guard let incident = couriers.removeValue(forKey: id),
+            let index = episodes[incident]?.outstanding.firstIndex(where: { $0.delivery == id })
+        else { return nil }
+        draft.touched.insert(incident)
+        return episodes[incident]?.outstanding.remove(at: index).sequence
     }
 
     /// Puts back what an earlier process wrote down; overdue timers fire, once each.
@@ -187,9 +197,13 @@ package struct Desk: Sendable {
         for record in cases where record.episode.phase != .closed {
             casebook.restore(
                 record.incident, isQuiet: record.episode.phase == .held,
-                hasEnded: record.episode.phase == .resolved)
+                hasEnded: record.episode.phase == .resolved,
+                routing: policy.routing(members: { _ in [] }))
             episodes[record.id] = record.episode
-            for delivery in record.episode.outstanding { couriers[delivery] = record.id }
+            if record.episode.masks.contains(where: { $0.inhibitor != nil }) {
+                inhibited.insert(record.id)
+            }
+            for waiting in record.episode.outstanding { couriers[waiting.delivery] = record.id }
             deadlines.set(record.id, to: record.episode.nextTimer?.at)
         }
         noteOutage(since: lastSeen, &draft)
@@ -265,11 +279,14 @@ package struct Desk: Sendable {
             return
         }
         draft.touched.insert(id)
+        episodes[id]?.owner = incident.tier
         maskBySilences(id, &draft)
         switch (incident.isFiring, episode.signal) {
         case (true, .clear): drive(id, .fired(incident.severity), &draft)
         case (false, .firing): drive(id, .cleared, &draft)
-        case (false, .clear): break
+        case (false, .clear):
+            // It came and went within one batch, and the episode never saw it.
+            if episode.phase == .resolved { casebook.end(id) }
         case (true, .firing):
             if incident.severity < episode.severity {
                 rebase(id, &draft)
@@ -297,11 +314,13 @@ package struct Desk: Sendable {
         guard incident.isFiring else {
             // It came and went within one batch: nobody ever heard of it.
             counters.suppressedShort &+= 1
+            endChildren(of: incident.id, &draft)
             casebook.remove(incident.id)
             return
         }
         var episode = Episode(plan: policy.plan(route: incident.route))
         episode.severity = incident.severity
+        episode.owner = incident.tier
         episodes[incident.id] = episode
         maskBySilences(incident.id, &draft)
         drive(incident.id, .fired(incident.severity), &draft)
@@ -322,7 +341,9 @@ package struct Desk: Sendable {
         drive(child, .masked(.inhibited(by: parent)), &draft)
         episodes[child]?.note("explained by \(parent)", by: "engine", at: draft.at)
         if !episode.paged.isEmpty { update(child, because: .changed, &draft) }
-        if case .acked(let name)? = episodes[parent]?.response {
+        if case .acked(let name)? = episodes[parent]?.response,
+            case .unacked? = episodes[child]?.response
+        {
             drive(child, .acknowledged(by: name), &draft)
         }
     }
@@ -340,8 +361,9 @@ package struct Desk: Sendable {
     }
 
     mutating func forget(_ id: String, _ draft: inout Draft) {
-        for delivery in episodes[id]?.outstanding ?? [] { couriers[delivery] = nil }
+        for waiting in episodes[id]?.outstanding ?? [] { couriers[waiting.delivery] = nil }
         episodes[id] = nil
+        inhibited.remove(id)
         casebook.remove(id)
         deadlines.set(id, to: nil)
         draft.touched.remove(id)

@@ -163,7 +163,7 @@ extension Episode {
             if !masks.isEmpty { remaining = 0 }
             return
         }
-        if tier == nil { tier = plan.start(severity) }
+        if tier == nil { tier = startTier }
         enter(because: .severity, .tier, &turn)
     }
 
@@ -187,7 +187,7 @@ extension Episode {
     }
 
     private mutating func change(_ turn: inout Turn) {
-        guard phase == .open, !paged.isEmpty, updateDeadline == nil else { return }
+        guard phase == .open, masks.isEmpty, !paged.isEmpty, updateDeadline == nil else { return }
         let earliest = (lastUpdated ?? .distantPast) + plan.timings.updateInterval[severity]
         updateDeadline = max(turn.at, earliest)
     }
@@ -200,7 +200,7 @@ extension Episode {
         phase = .open
         generation += 1
         round = 0
-        tier = plan.start(severity)
+        tier = startTier
         response = .unacked
         freezeUsed = 0
         freezeSince = nil
@@ -256,7 +256,6 @@ extension Episode {
         lastPaged = turn.at
         isDelivered = false
         isUndelivered = false
-        outstanding = []
         pendingReason = nil
         turn.effects.append(.page(reason, tier, round: round, sequence: sequence, audience))
         levelDeadline = turn.at + plan.timeout(tier, severity)
@@ -343,7 +342,7 @@ extension Episode {
             remaining = 0
             return
         }
-        if tier == nil { tier = plan.start(severity) }
+        if tier == nil { tier = startTier }
         enter(because: reason, audience, &turn)
     }
 
@@ -383,7 +382,7 @@ extension Episode {
         masks.removeAll { $0 == mask }
         guard masks.isEmpty, isRunning, levelDeadline == nil else { return }
         guard let left = remaining, left > 0 else {
-            if tier == nil { tier = plan.start(severity) }
+            if tier == nil { tier = startTier }
             return enter(because: .unmasked, .tier, &turn)
         }
         resume(at: turn.at)
@@ -421,7 +420,7 @@ extension Episode {
         guard isRunning, levelDeadline == nil else { return }
         levelDeadline = now + .milliseconds(remaining ?? 0)
         remaining = nil
-        if !isDelivered, tier != nil, !outstanding.isEmpty {
+        if !isDelivered, outstanding.contains(where: { $0.sequence == sequence }) {
             deliveryDeadline = now + plan.timings.deliveryDeadline[severity]
         }
     }
@@ -470,7 +469,7 @@ extension Episode {
     private mutating func expireLevel(_ turn: inout Turn) {
         levelDeadline = nil
         guard tier != nil else {
-            tier = plan.start(severity)
+            tier = startTier
             repageAt = turn.at + plan.timings.flapRepage[severity]
             return enter(because: .flapRepage, .tier, &turn)
         }

@@ -61,6 +61,16 @@ package struct Episode: Codable, Sendable, Hashable {
         package let text: String
     }
 
+    /// A page on its way by one channel.
+    package struct Outstanding: Codable, Sendable, Hashable {
+        package let delivery: String
+        /// The page's sequence number.
+        package let sequence: Int
+    }
+
+    /// Beyond this many, the oldest are no longer waited for: an outbox that stands still for days.
+    package static let outstandingMax = 64
+
     package var phase: Phase
     package var generation: Int
     package var signal = Signal.clear
@@ -69,6 +79,8 @@ package struct Episode: Codable, Sendable, Hashable {
     /// The worst so far; the plan of the worse severity stays until it resolves.
     package var severity = Severity.low
     package var plan: Plan
+    /// The tier that the rule names as first owner.
+    package var owner = Tier.one
     package var round = 0
     /// The tier that was paged last; nil before the first page, and while a flapping one is held.
     package var tier: Tier?
@@ -101,8 +113,8 @@ package struct Episode: Codable, Sendable, Hashable {
     package var repageAt: Instant?
     /// Names of everyone who was paged in this generation, in order.
     package var paged: [String] = []
-    /// Deliveries of pages that no channel has answered for yet.
-    package var outstanding: [String] = []
+    /// Deliveries of pages that no channel has answered for yet, also of earlier pages.
+    package var outstanding: [Outstanding] = []
     /// Some channel took the current page.
     package var isDelivered = false
     /// Every channel refused the current page.
@@ -130,6 +142,9 @@ package struct Episode: Codable, Sendable, Hashable {
         phase == .open && severity.isPage && response == .unacked && masks.isEmpty
             && (signal == .firing || freezeSince == nil)
     }
+
+    /// Who is called first: nobody below the rule's owner, nor below what the policy says.
+    package var startTier: Tier { min(max(plan.start(severity), owner), .three) }
 
     package enum Timer: String, CaseIterable, Codable, Sendable {
         case wait, level, hold, ack, snooze, freeze, delivery, reopen, update, recheck

@@ -31,13 +31,13 @@ private struct Loader {
 
     func policy(_ text: String, file: String, into problems: Problems) -> EscalationPolicy? {
         guard let root = Node.read(text, file: file, into: problems)?.section() else { return nil }
-        if let version = root.required("version") { _ = version.integer(in: 1...1) }
+        _ = root.required("version")?.choice([("1", 1)])
         var people: [String: EscalationPolicy.Person] = [:]
         for (name, value) in root.required("people")?.named() ?? [] {
             people[name] = person(name, value)
         }
         var rooms: [String: [String]] = [:]
-        for (name, value) in root["rooms"]?.named() ?? [] { rooms[name] = room(value) }
+        for (name, value) in root["rooms"]?.named() ?? [] { rooms[name] = room(name, value) }
         var leads: [String: [String]] = [:]
         for (name, value) in root["teams"]?.named() ?? [] {
             guard let section = value.section() else { continue }
@@ -95,12 +95,19 @@ private struct Loader {
         return .init(name: name, zone: zone, channels: channels, away: away)
     }
 
-    private func room(_ value: Value) -> [String] {
+    private func room(_ name: String, _ value: Value) -> [String] {
         guard let section = value.section() else { return [] }
-        let channels = (section.required("channels")?.list() ?? []).compactMap { $0.text() }
-        if channels.isEmpty { section.report("a room without a channel could never be reached") }
+        let channels = channels(section, of: name)
         section.finish()
         return channels
+    }
+
+    private func channels(_ section: Section, of name: String) -> [String] {
+        guard let value = section.required("channels") else { return [] }
+        if value.list().isEmpty {
+            section.report("'\(name)' has no channel, and could never be reached")
+        }
+        return value.list().compactMap { $0.text() }
     }
 
     private func zone(_ value: Value?) -> Zone? {
@@ -159,7 +166,7 @@ private struct Loader {
         }
         if let least = section["min_people"]?.integer(in: 1...100) {
             let count = Set(layers.flatMap(\.people)).count
-            if count < least {
+            if count < least, count > 0 {
                 section.report(
                     "'\(name)' takes turns among \(count), fewer than min_people \(least)")
             }

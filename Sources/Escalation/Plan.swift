@@ -74,6 +74,11 @@ package struct Plan: Hashable, Codable, Sendable {
     package struct Level: Hashable, Codable, Sendable {
         package var page: [Target]
         package var timeout: BySeverity
+
+        package init(page: [Target], timeout: BySeverity) {
+            self.page = page
+            self.timeout = timeout
+        }
     }
 
     package var policy: String

@@ -36,13 +36,9 @@ package struct Casebook: Sendable {
 
     private struct Home {
         var incidents: [String]
-        var places: [Place]
-        var devices: [String]
-    }
-
-    private struct Burst {
-        let at: Instant
-        let incident: String
+        let host: String
+        let places: [Place]
+        let devices: [String]
     }
 
     package private(set) var incidents: [String: Incident] = [:]
@@ -56,12 +52,12 @@ package struct Casebook: Sendable {
     private var homes: [Finding.Key: Home] = [:]
     /// Devices that show a symptom, each with its host and the number of findings that say so.
     private var affected: [Place: [String: (host: String, count: Int)]] = [:]
-    private var bursts: [String: [Burst]] = [:]
+    /// Firing findings that may be part of a burst, by host.
+    private var bursts: [String: Set<Finding.Key>] = [:]
     /// Incidents that nobody was told of yet.
     private var quiet: Set<String> = []
     /// Resolved ones, which start afresh if they fire again.
     private var ended: Set<String> = []
-    private var sizes: [String: Int] = [:]
 
     package init(incidentsMax: Int = 20_000) { self.incidentsMax = incidentsMax }
 
@@ -97,16 +93,23 @@ package struct Casebook: Sendable {
         if byBlame[incident.blame]?.isEmpty == true { byBlame[incident.blame] = nil }
         quiet.remove(id)
         ended.remove(id)
-        sizes[id] = nil
     }
 
-    package mutating func restore(_ incident: Incident, isQuiet: Bool, hasEnded: Bool) {
+    /// Puts back an incident; what is known of the surroundings is built anew from its findings.
+    package mutating func restore(
+        _ incident: Incident, isQuiet: Bool, hasEnded: Bool, routing: Routing
+    ) {
         guard incidents[incident.id] == nil else { return }
         add(incident, isQuiet: isQuiet)
         if hasEnded { ended.insert(incident.id) }
         for key in incident.findings.keys.sorted() {
             guard let finding = incident.whole(key) else { continue }
-            settleIn(finding, in: incident.id, route: incident.route, symptom: finding.symptom)
+            let facts = Matcher.Facts(finding)
+            let group = routing.group(facts)
+            settleIn(
+                finding, in: incident.id, route: group.route,
+                symptom: group.bySymptom ? finding.symptom : "any")
+            noteBurst(finding, facts, routing)
         }
     }
 
@@ -126,7 +129,7 @@ package struct Casebook: Sendable {
     }
 
     private mutating func refresh(_ id: String, prices: PriceBook) {
-        incidents[id]?.refresh(prices: prices, devicesUnderBlame: sizes[id] ?? 0)
+        incidents[id]?.refresh(prices: prices)
     }
 
     // The life of one finding.
@@ -144,7 +147,7 @@ package struct Casebook: Sendable {
         let symptom = group.bySymptom ? finding.symptom : "any"
         if let id = home(of: finding, route: group.route, symptom: symptom, routing: routing) {
             join(finding, to: id, route: group.route, symptom: symptom, prices: prices, &changes)
-            noteBurst(finding, facts, in: id, routing)
+            noteBurst(finding, facts, routing)
             guard let blame = incidents[id]?.blame, blame.kind <= finding.key.subject.kind else {
                 return
             }
@@ -172,7 +175,7 @@ package struct Casebook: Sendable {
             catchUp(id, with: finding, prices: prices, &changes)
             incidents[id]?.drop(finding)
         }
-        leave(home)
+        leave(home, finding.key)
     }
 
     private mutating func put(
@@ -261,8 +264,9 @@ package struct Casebook: Sendable {
             counts
             ? Casebook.nodes(above: finding).map { Place(route: route, symptom: symptom, node: $0) }
             : []
-        homes[finding.key] = Home(incidents: [id], places: places, devices: finding.devices)
         let host = finding.labels[.host]
+        homes[finding.key] = Home(
+            incidents: [id], host: host, places: places, devices: finding.devices)
         for place in places {
             for device in finding.devices {
                 affected[place, default: [:]][device, default: (host, 0)].count += 1
@@ -278,10 +282,13 @@ package struct Casebook: Sendable {
             return
         }
         homes[key] = nil
-        leave(home)
+        leave(home, key)
     }
 
-    private mutating func leave(_ home: Home) {
+    private mutating func leave(_ home: Home, _ key: Finding.Key) {
+        if bursts[home.host]?.remove(key) != nil, bursts[home.host]?.isEmpty == true {
+            bursts[home.host] = nil
+        }
         for place in home.places {
             for device in home.devices {
                 guard let entry = affected[place]?[device] else { continue }
@@ -406,7 +413,7 @@ package struct Casebook: Sendable {
         let parent =
             known
             ?? open(finding, on: node, route: route, symptom: symptom, at: time, &changes)
-        sizes[parent] = size
+        incidents[parent]?.devicesUnderBlame = size
         changes.touched.insert(parent)
         for child in children { merge(child, into: parent, copying: true, prices, &changes) }
         settleIn(finding, in: parent, route: route, symptom: symptom)
@@ -418,7 +425,7 @@ package struct Casebook: Sendable {
         _ changes: inout Changes
     ) {
         guard let node = incidents[parent]?.blame, node.kind != .device else { return }
-        sizes[parent] = routing.members(node).count
+        incidents[parent]?.devicesUnderBlame = routing.members(node).count
         let children = incidents.values.filter {
             $0.id != parent && $0.isFiring && $0.explainedBy.isEmpty && $0.blame.kind < node.kind
                 && (Casebook.holds(node, $0.labels) || Casebook.feeds(node, $0))
@@ -444,13 +451,16 @@ package struct Casebook: Sendable {
             for key in incident.findings.keys.sorted() {
                 guard let finding = incident.whole(key) else { continue }
                 incidents[parent]?.put(finding)
-                homes[finding.key]?.incidents.append(parent)
+                if homes[finding.key]?.incidents.contains(parent) == false {
+                    homes[finding.key]?.incidents.append(parent)
+                }
             }
         }
         if isFolded {
             remove(child)
             changes.touched.remove(child)
             changes.absorbed.append((child, parent))
+            adoptChildren(of: child, by: parent, &changes)
         } else {
             incidents[child]?.settle(until: incident.lastEventAt)
             incidents[child]?.explainedBy = parent
@@ -460,32 +470,41 @@ package struct Casebook: Sendable {
         changes.touched.insert(parent)
     }
 
+    /// What a folded incident explained is explained by its parent now.
+    private mutating func adoptChildren(
+        of folded: String, by parent: String, _ changes: inout Changes
+    ) {
+        changes.merged = changes.merged.map { $0.parent == folded ? ($0.child, parent) : $0 }
+        for id in incidents.keys where incidents[id]?.explainedBy == folded {
+            incidents[id]?.explainedBy = parent
+        }
+    }
+
     // Bursts: XIDs come in cascades, and a sick host shows several.
 
+    /// The incident of the nearest finding of the same burst.
     private func burst(near finding: Finding, _ routing: Routing) -> String? {
-        guard routing.isBurst(Matcher.Facts(finding)) else { return nil }
-        return bursts[finding.labels[.host]]?.last { burst in
-            let gap = finding.at - burst.at
-            return gap <= routing.burstWindow && gap >= .zero - routing.burstWindow
-                && incidents[burst.incident]?.isFiring == true
-        }?.incident
+        guard let keys = bursts[finding.labels[.host]], routing.isBurst(Matcher.Facts(finding))
+        else { return nil }
+        var nearest: (gap: Duration, id: String)?
+        for key in keys where key != finding.key {
+            guard let id = homes[key]?.incidents.last,
+                let at = incidents[id]?.findings[key.description]?.at
+            else { continue }
+            let gap = at > finding.at ? at - finding.at : finding.at - at
+            guard gap <= routing.burstWindow else { continue }
+            if let nearest, (nearest.gap, nearest.id) <= (gap, id) { continue }
+            nearest = (gap, id)
+        }
+        return nearest?.id
     }
 
     private mutating func noteBurst(
-        _ finding: Finding, _ facts: Matcher.Facts, in id: String, _ routing: Routing
+        _ finding: Finding, _ facts: Matcher.Facts, _ routing: Routing
     ) {
         let host = finding.labels[.host]
         guard !host.isEmpty, routing.isBurst(facts) else { return }
-        let kept = (bursts[host] ?? []).filter {
-            finding.at - $0.at <= routing.burstWindow && incidents[$0.incident] != nil
-        }
-        bursts[host] = kept.suffix(15) + [Burst(at: finding.at, incident: id)]
-        // A host that fell silent leaves its entry; drop the lot before it can grow with history.
-        if bursts.count > 4_096 {
-            bursts = bursts.filter {
-                finding.at - ($0.value.last?.at ?? .distantPast) < .seconds(600)
-            }
-        }
+        bursts[host, default: []].insert(finding.key)
     }
 
     /// Joins a second device of one host to the incident of the first.
@@ -495,16 +514,13 @@ package struct Casebook: Sendable {
     ) -> Bool {
         guard routing.isBurst(facts) else { return false }
         let first = burst(near: finding, routing)
-        noteBurst(finding, facts, in: id, routing)
+        noteBurst(finding, facts, routing)
         guard let first, first != id, let other = incidents[first] else { return false }
         let host = Entity(kind: .host, name: finding.labels[.host])
         raise(
             to: host, of: routing.members(host).count, because: finding, other.route,
             other.symptom, prices, at: time, &changes
         ) { $0.id == id || $0.id == first }
-        if let parent = byGroup[Group(route: other.route, blame: host, symptom: other.symptom)] {
-            noteBurst(finding, facts, in: parent, routing)
-        }
         return true
     }
 

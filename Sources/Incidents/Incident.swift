@@ -25,6 +25,8 @@ package struct Incident: Codable, Sendable, Identifiable {
     package var waitingFor: [String: String]
     /// Ids of all devices that suffer, sorted.
     package var devices: [String]
+    /// How many devices the blamed node has; 0 where nobody said.
+    package var devicesUnderBlame: Int
     /// The labels that all findings share.
     package var labels: Labels
     package var title: String
@@ -63,6 +65,7 @@ package struct Incident: Codable, Sendable, Identifiable {
         waiting = [:]
         waitingFor = [:]
         devices = finding.devices.sorted()
+        devicesUnderBlame = 0
         labels = finding.labels
         title = "\(symptom) on \(blame)"
         summary = finding.summary
@@ -149,7 +152,7 @@ extension Incident {
     /// Brings everything that is derived from the findings up to date.
     ///
     /// An incident whose last finding left keeps what it said, and costs nothing from then on.
-    mutating func refresh(prices: PriceBook, devicesUnderBlame: Int) {
+    mutating func refresh(prices: PriceBook) {
         settle(until: lastEventAt)
         guard let lead else {
             free()

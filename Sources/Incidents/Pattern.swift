@@ -7,10 +7,14 @@
 package struct Pattern: Sendable, Hashable, CustomStringConvertible {
     /// Patterns are read by people; a longer one is a mistake.
     package static let textBytesMax = 512
-    /// After `{m,n}` is written out: 4,096 steps by 256 bytes of label is still a millisecond.
-    static let stepsMax = 4_096
+    /// After `{m,n}` is written out: 512 steps by 256 bytes of label is a millisecond at worst.
+    static let stepsMax = 512
 
-    package struct Malformed: Error, Equatable { package let reason: String }
+    package struct Malformed: Error, Equatable {
+        package let reason: String
+
+        package init(reason: String) { self.reason = reason }
+    }
 
     package let text: String
     private let steps: [Step]
@@ -30,7 +34,7 @@ package struct Pattern: Sendable, Hashable, CustomStringConvertible {
         let tree = try reader.alternatives(depth: 0)
         guard reader.isAtEnd else { throw Malformed(reason: "has a ')' without a '('") }
         var steps: [Step] = []
-        var budget = 4 * Pattern.stepsMax
+        var budget = 8 * Pattern.stepsMax
         try Pattern.emit(tree, into: &steps, budget: &budget)
         steps.append(.match)
         self.text = text
@@ -41,31 +45,41 @@ package struct Pattern: Sendable, Hashable, CustomStringConvertible {
 
     /// Whether all of `subject` matches.
     package func matches(_ subject: String) -> Bool {
-        var current = Set<Int>()
-        follow(0, into: &current)
+        // The turn in which each step was last reached, so that none is followed twice.
+        var reached = [Int](repeating: -1, count: steps.count)
+        var current: [Int] = []
+        var next: [Int] = []
+        follow(0, turn: 0, &reached, into: &current)
+        var turn = 0
         for scalar in subject.unicodeScalars {
-            var next = Set<Int>()
+            turn += 1
+            next.removeAll(keepingCapacity: true)
             for index in current {
                 guard case .one(let accepted) = steps[index], accepted.contains(scalar) else {
                     continue
                 }
-                follow(index + 1, into: &next)
+                follow(index + 1, turn: turn, &reached, into: &next)
             }
             guard !next.isEmpty else { return false }
-            current = next
+            swap(&current, &next)
         }
-        return current.contains(steps.count - 1)
+        return reached[steps.count - 1] == turn
     }
 
     /// Adds `start` and all that is reachable from it without reading.
-    private func follow(_ start: Int, into reached: inout Set<Int>) {
+    private func follow(
+        _ start: Int, turn: Int, _ reached: inout [Int], into found: inout [Int]
+    ) {
         var open = [start]
         while let index = open.popLast() {
-            guard reached.insert(index).inserted else { continue }
+            guard reached[index] != turn else { continue }
+            reached[index] = turn
             switch steps[index] {
             case .jump(let target): open.append(target)
-            case .split(let first, let second): open += [first, second]
-            case .one, .match: break
+            case .split(let first, let second):
+                open.append(second)
+                open.append(first)
+            case .one, .match: found.append(index)
             }
         }
     }

@@ -41,15 +41,16 @@ package struct PriceBook: Sendable {
     ) -> PriceBook? {
         let before = problems.sorted.count
         guard let root = Node.read(text, file: file, into: problems)?.section() else { return nil }
-        if let version = root.required("version") { _ = version.integer(in: 1...1) }
+        _ = root.required("version")?.choice([("1", 1)])
         let book = root.required("book")?.text() ?? ""
         let unknown = root.required("unknown")?.section()
             .flatMap { Price($0, name: "unknown", isAssumed: true) }
         var entries: [(patterns: [Pattern], price: Price)] = []
         for (name, value) in root.required("prices")?.named() ?? [] {
             guard let section = value.section() else { continue }
-            let patterns = (section.required("match")?.list() ?? []).compactMap(pattern)
-            if patterns.isEmpty { section.report("'\(name)' matches no model") }
+            let written = section.required("match")?.list() ?? []
+            let patterns = written.compactMap(pattern)
+            if written.isEmpty { section.report("'\(name)' matches no model") }
             guard let price = Price(section, name: name, isAssumed: false) else { continue }
             entries.append((patterns, price))
         }

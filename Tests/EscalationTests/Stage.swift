@@ -98,7 +98,8 @@ struct Stage {
         }
         if showsAudit {
             for entry in outcome.audit where !entry.type.hasPrefix("delivery") {
-                lines.append("\(time)   \(entry.type) \(entry.detail)")
+                let detail = entry.detail.isEmpty ? "" : " \(entry.detail)"
+                lines.append("\(time)   \(entry.type)\(detail)")
             }
         }
         guard channels != .silent else { return }
