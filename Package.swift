@@ -78,7 +78,9 @@ let package = Package(
         // The edges, where pages leave, the record is kept and people look in.
         stage("Notification", "Fleet", "Escalation", "Observability", "HTTP"),
         stage("Ledger", "Fleet", "Rules", "Incidents", "Escalation", "Observability", "SQLite"),
-        stage("Console", "Fleet", "Incidents", "Escalation", "Observability", "HTTP", "Ledger"),
+        stage(
+            "Console", "Fleet", "Rules", "Incidents", "Escalation", "Observability", "HTTP",
+            "Ledger"),
 
         // The whole, assembled once.
         stage(

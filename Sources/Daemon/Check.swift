@@ -6,7 +6,7 @@ import Rules
 package enum Check {
     /// - Returns: 0, or the exit code of a configuration error; every problem went to `print`.
     package static func run(
-        folder: String?, settings file: String?, _ print: (String) -> Void
+        folder: String?, settings file: String?, _ say: (String) -> Void
     ) throws(StartFailure) -> Int32 {
         var destinations: Set<String>?
         var directory = folder
@@ -15,7 +15,7 @@ package enum Check {
             _ = try settings.kafka.clientProperties(instance: settings.instanceName)
             destinations = Set(settings.destinations.map(\.name))
             directory = folder ?? settings.rulesDirectory
-            print("\(file): settings are good")
+            say("\(file): settings are good")
         }
         guard let directory else {
             throw StartFailure(.usage, "name a rules folder, or settings with --settings FILE")
@@ -25,7 +25,7 @@ package enum Check {
             let rules = RuleFolder.load(directory, destinations: destinations, problems: problems)
         else { throw StartFailure(.configuration, problems.report) }
         let live = rules.book.rules.count { $0.mode == .live }
-        print(
+        say(
             "\(directory): \(rules.files.count) files are good: \(rules.book.rules.count) rules "
                 + "(\(live) live), \(rules.policy.routes.count) routes, "
                 + "\(rules.policy.people.count) people")

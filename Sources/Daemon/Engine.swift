@@ -33,7 +33,7 @@ final class Engine {
         case step(IntakeStep)
         case command(
             Command, by: String, via: String, reply: @Sendable (Result<Void, Refusal>) -> Void)
-        case delivered(Notification.DeliveryResult)
+        case delivered(DeliveryResult)
         case reload(RuleFolder)
         case audit(AuditEntry)
         /// The intake has ended; store what is left and end too.
@@ -217,9 +217,9 @@ final class Engine {
     }
 }
 
-extension Notification.DeliveryResult {
+extension DeliveryResult {
     /// What it means for escalation; nil where it means nothing.
-    fileprivate var outcome: Escalation.DeliveryResult? {
+    fileprivate var outcome: DeliveryOutcome? {
         switch delivery.state {
         case .done: .delivered
         case .failed: .failed(delivery.lastError)

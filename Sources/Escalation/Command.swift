@@ -54,7 +54,7 @@ package struct Refusal: Error, Equatable, Sendable, CustomStringConvertible {
 }
 
 /// What became of one delivery.
-package enum DeliveryResult: Sendable, Hashable {
+package enum DeliveryOutcome: Sendable, Hashable {
     case delivered
     /// For good: nothing more will be tried.
     case failed(String)

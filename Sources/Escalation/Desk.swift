@@ -148,7 +148,7 @@ package struct Desk: Sendable {
 
     /// What became of a delivery.
     package mutating func delivered(
-        id: String, result: DeliveryResult, at time: Instant
+        id: String, result: DeliveryOutcome, at time: Instant
     ) -> Outcome {
         var draft = draft("destination:\(id.dropFirst(27))", via: "outbox", at: time)
         let incident = couriers[id] ?? ""

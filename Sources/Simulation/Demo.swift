@@ -15,7 +15,7 @@ package enum Demo {
     /// - Returns: 0, or 1 where a fault that must page was missed.
     package static func run(
         seconds: Int, seed: UInt64, rules: String?, keep: String?,
-        _ print: @escaping (String) -> Void
+        _ say: @escaping (String) -> Void
     ) throws -> Int32 {
         let started = Log.wallClock()
         let root =
@@ -40,13 +40,13 @@ package enum Demo {
         let daemon = try ChildProcess(
             "tocsin", ["run", "--settings", files.settings], errors: files.daemonLog)
         defer { daemon.end() }
-        print("64 simulated GPUs on 8 hosts, \(seconds) s for 50 minutes and 7 hours before them")
-        print("broker \(bootstrap), daemon is process \(daemon.identifier), rules as shipped\n")
+        say("64 simulated GPUs on 8 hosts, \(seconds) s for 50 minutes and 7 hours before them")
+        say("broker \(bootstrap), daemon is process \(daemon.identifier), rules as shipped\n")
 
         let scenario = DemoScenario(
             seed: seed, liveStart: started - DemoScenario.length)
         let stage = try Stage(
-            scenario: scenario, bootstrap: bootstrap, files: files, daemon: daemon, print: print)
+            scenario: scenario, bootstrap: bootstrap, files: files, daemon: daemon, say: say)
         defer { stage.close() }
         let end = started + .seconds(seconds)
         try stage.publishHistory(until: end)
@@ -54,17 +54,17 @@ package enum Demo {
         try stage.linger(until: end)
 
         let scorecard = stage.scorecard
-        print("\n" + scorecard.text)
+        say("\n" + scorecard.text)
         let reached = stage.received.values.map(\.highestTier).max() ?? .one
         let acked = stage.received.values.filter(\.isAcknowledged)
-        print(
+        say(
             "tiers: the highest reached is \(reached.name); acknowledged and stopped: "
                 + (acked.isEmpty ? "none" : acked.map(\.id).sorted().joined(separator: ", ")))
         guard scorecard.missedPageClass.isEmpty, reached >= .three, !acked.isEmpty else {
             if keep == nil {
-                print("the last lines of the daemon's log:")
+                say("the last lines of the daemon's log:")
                 let log = (try? String(contentsOfFile: files.daemonLog, encoding: .utf8)) ?? ""
-                for line in log.split(separator: "\n").suffix(20) { print("  \(line)") }
+                for line in log.split(separator: "\n").suffix(20) { say("  \(line)") }
             }
             return 1
         }
@@ -85,7 +85,7 @@ private final class Stage {
     private let reader: AlertReader
     private let files: DemoFiles
     private let daemon: ChildProcess
-    private let print: (String) -> Void
+    private let say: (String) -> Void
     private var batch = MessageBatch()
     private var published: Int64 = 0
     private var pacer = Pacer(wallStart: .distantPast, eventStart: .distantPast, compression: 1)
@@ -99,12 +99,12 @@ private final class Stage {
 
     init(
         scenario: DemoScenario, bootstrap: String, files: DemoFiles, daemon: ChildProcess,
-        print: @escaping (String) -> Void
+        say: @escaping (String) -> Void
     ) throws {
         self.scenario = scenario
         self.files = files
         self.daemon = daemon
-        self.print = print
+        self.say = say
         simulator = try FleetSimulator(scenario.plan)
         producer = try Producer.open(["bootstrap.servers": bootstrap])
         reader = AlertReader(bootstrap: bootstrap, topic: "tocsin.alerts")
@@ -117,11 +117,11 @@ private final class Stage {
 
     /// The seven hours before, as fast as they are read: what the baselines learn from.
     func publishHistory(until end: Instant) throws {
-        print("publishing seven quiet hours, so that baselines have something to learn from …")
+        say("publishing seven quiet hours, so that baselines have something to learn from …")
         try publish(upTo: scenario.liveStart, until: end)
         while try lag() > 0, Log.wallClock() < end { Thread.sleep(forTimeInterval: 0.05) }
         let took = (Log.wallClock() - started).milliseconds / 100
-        print("\(published) messages read after \(took / 10).\(took % 10) s; now things break\n")
+        say("\(published) messages read after \(took / 10).\(took % 10) s; now things break\n")
     }
 
     /// Fifty minutes of faults, compressed into what is left.
@@ -131,7 +131,7 @@ private final class Stage {
         let compression = DemoScenario.length.seconds / left
         pacer = Pacer(wallStart: now, eventStart: scenario.liveStart, compression: compression)
         started = now
-        print("one second is now \(Int(compression)) s of the fleet's time")
+        say("one second is now \(Int(compression)) s of the fleet's time")
         while Log.wallClock() < end {
             try publish(upTo: pacer.eventTime(atWall: Log.wallClock()), until: end)
             try watch()
@@ -209,8 +209,8 @@ private final class Stage {
         guard acknowledged == nil, paged.count > 1 else { return }
         let incident = paged[1]
         let client = try IncidentClient(state: files.state, settings: nil)
-        print("\(stamp())  $ tocsin incident ack \(incident) --by ana")
-        print("          \(try client.act("ack", on: incident, ["by": "ana"]))\n")
+        say("\(stamp())  $ tocsin incident ack \(incident) --by ana")
+        say("          \(try client.act("ack", on: incident, ["by": "ana"]))\n")
         acknowledged = incident
     }
 
@@ -232,15 +232,20 @@ private final class Stage {
     }
 
     private func show(_ alert: Alert) {
-        guard alert.kind != "update" else { return }
-        let who = alert.recipients.isEmpty ? "the queue" : alert.recipients.joined(separator: ", ")
-        let what = alert.kind == "page" ? "\(alert.tier.name.uppercased()) → \(who)" : alert.kind
-        print("\(stamp())  \(what) (\(alert.reason))  \(alert.incident)  \(alert.severity.name)")
-        print("          \(alert.title)")
-        guard alert.kind == "page" else { return print("") }
-        print("          \(alert.summary)")
-        print("          since \(alert.since.timeOfDay) UTC, \(alert.costPerHour) per hour")
-        print("          first: \(alert.runbook)\n")
+        // An update of what is known is silent; a first one without people is a ticket.
+        let isTicket = alert.kind == "update" && alert.reason == "first"
+        guard alert.kind != "update" || isTicket else { return }
+        let who = alert.recipients.joined(separator: ", ")
+        let what =
+            isTicket
+            ? "TICKET"
+            : alert.kind == "page" ? "\(alert.tier.name.uppercased()) → \(who)" : alert.kind
+        say("\(stamp())  \(what) (\(alert.reason))  \(alert.incident)  \(alert.severity.name)")
+        say("          \(alert.title)")
+        guard alert.kind == "page" else { return say("") }
+        say("          \(alert.summary)")
+        say("          since \(alert.since.timeOfDay) UTC, \(alert.costPerHour) per hour")
+        say("          first: \(alert.runbook)\n")
     }
 
     private func stamp() -> String {

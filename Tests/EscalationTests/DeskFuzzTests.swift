@@ -11,7 +11,7 @@ import Testing
         case findings([Finding])
         case tick
         case command(Command, String)
-        case delivered(String, DeliveryResult)
+        case delivered(String, DeliveryOutcome)
     }
 
     /// What two desks must agree on.

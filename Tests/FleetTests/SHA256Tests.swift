@@ -39,7 +39,7 @@ import Testing
 
     @Test(arguments: Case.all)
     func `the digest is that of the standard`(_ example: Case) {
-        let hex = SHA256.digest(of: example.message.utf8).map { byte in
+        let hex = SHA256.hash(example.message.utf8).map { byte in
             let text = String(byte, radix: 16)
             return text.count == 1 ? "0\(text)" : text
         }

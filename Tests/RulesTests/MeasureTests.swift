@@ -65,7 +65,7 @@ import Testing
                                     device: DeviceIndex(UInt32(device)), group: UInt16(group),
                                     partition: 0,
                                     time: Instant(milliseconds: Scenario.start + time),
-                                    offset: Int64(device)))
+                                    offset: Int64(device), points: 16))
                             batch.lanes.append(shapes[(device + tick) % 64][group])
                         }
                     }

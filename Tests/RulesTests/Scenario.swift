@@ -202,10 +202,14 @@ final class Scenario {
                 batch.tally.points += 1
             }
             let row = Int32(batch.rows.count)
+            let given =
+                counts.keys.count { $0.group == group }
+                + (0..<16).count { lanes[$0] == lanes[$0] }
             batch.rows.append(
                 SampleBatch.Row(
                     device: DeviceIndex(UInt32(device)), group: UInt16(group),
-                    partition: partition, time: instant(second), offset: offset))
+                    partition: partition, time: instant(second), offset: offset,
+                    points: UInt16(given)))
             batch.lanes.append(lanes)
             for (metric, value) in counts.sorted(by: { $0.key.rawValue < $1.key.rawValue })
             where metric.group == group {

@@ -51,14 +51,18 @@ let house: [Room] = [
         mayImport: ["Fleet", "Rules", "Incidents", "Escalation", "Observability", "SQLite"]),
     Room(
         name: "Console", pure: false,
-        mayImport: ["Fleet", "Incidents", "Escalation", "Observability", "HTTP", "Ledger"]),
+        mayImport: [
+            "Fleet", "Rules", "Incidents", "Escalation", "Observability", "HTTP", "Ledger",
+        ]),
     Room(
         name: "Daemon", pure: false,
         mayImport: [
             "Fleet", "Configuration", "Telemetry", "Detection", "Rules", "Incidents", "Escalation",
             "Observability", "Kafka", "HTTP", "Notification", "Ledger", "Console",
         ]),
-    Room(name: "Simulation", pure: false, mayImport: ["Fleet", "Telemetry", "Kafka", "Observability", "Daemon"]),
+    Room(
+        name: "Simulation", pure: false,
+        mayImport: ["Fleet", "Telemetry", "Kafka", "Observability", "Daemon"]),
     Room(name: "tocsin", pure: false, mayImport: ["Console", "Daemon", "Simulation"]),
     Room(name: "tocsin-mockbroker", pure: false, mayImport: ["CRdKafka"]),
     Room(
