@@ -42,8 +42,10 @@ package struct PartitionClock: Sendable {
         let before = smallest
         let leader = largest
         place(host, time)
-        if time > leader {
-            leaderMoves = smallest == before ? leaderMoves + 1 : 0
+        if smallest != before {
+            leaderMoves = 0
+        } else if time > leader {
+            leaderMoves += 1
             // Four moves of each leader without the last one: it is gone, not slow.
             if used > 1 && leaderMoves >= 4 * (used - 1) { dropSmallest() }
         }

@@ -141,7 +141,7 @@ extension RuleEngine {
         book.rules[program.rules[index].rule].id == id
     }
 
-    private mutating func copyRegisters(of old: RuleEngine) {
+    private mutating func copyRegisters(of old: borrowing RuleEngine) {
         for group in 0..<Vocabulary.groupsMax {
             let (from, to) = (old.program.registerGroup[group], program.registerGroup[group])
             guard from >= 0, to >= 0 else { continue }
@@ -157,7 +157,7 @@ extension RuleEngine {
     }
 
     /// Equal definitions compile into equal shapes: places in pools match one by one.
-    private mutating func copyState(of from: Int, from old: RuleEngine, to: Int) {
+    private mutating func copyState(of from: Int, from old: borrowing RuleEngine, to: Int) {
         let (source, target) = (old.program.rules[from], program.rules[to])
         copyPhases(source, target, old)
         if source.isEvent {
@@ -172,7 +172,7 @@ extension RuleEngine {
     }
 
     private mutating func copyPhases(
-        _ source: CompiledRule, _ target: CompiledRule, _ old: RuleEngine
+        _ source: CompiledRule, _ target: CompiledRule, _ old: borrowing RuleEngine
     ) {
         let kind = source.group?.rawValue
         let before = kind.map { old.groupStates[$0] } ?? old.deviceStates
@@ -189,7 +189,7 @@ extension RuleEngine {
     }
 
     private mutating func copyPlace(
-        _ one: Program.Place, _ other: Program.Place, _ old: RuleEngine
+        _ one: Program.Place, _ other: Program.Place, _ old: borrowing RuleEngine
     ) {
         guard one.count == other.count, one.isTime == other.isTime else { return }
         let before = one.group.map { old.groupPools[$0.rawValue] } ?? old.devicePool

@@ -72,7 +72,7 @@ extension RuleEngine {
         let clock = Int(detection.devices[device].clock)
         let partition =
             clock >= 0 ? detection.clocks[clock].partition : Partition(topic: "", number: 0)
-        return Moment(now: now, partition: partition, offset: -1)
+        return Moment(time: now, partition: partition, offset: -1)
     }
 
     /// Whether another device of the host was heard of within two of its intervals.
@@ -432,7 +432,7 @@ extension RuleEngine {
         _ kind: CohortKind, _ index: Int32, _ now: Int64, _ detection: borrowing Detection,
         _ directory: Directory
     ) {
-        let moment = Moment(now: now, partition: Partition(topic: "", number: 0), offset: -1)
+        let moment = Moment(time: now, partition: Partition(topic: "", number: 0), offset: -1)
         for rule in program.rules.indices where program.rules[rule].group == kind {
             let place = Int(index) * groupStates[kind.rawValue].stride + program.rules[rule].local
             guard groupStates[kind.rawValue].phases[place] != 0 else { continue }

@@ -7,8 +7,9 @@ package import Telemetry
 /// Rules on devices that ask only their own values are judged at the tick that brings them; all
 /// that looks at silence, at peers or at groups is judged at steps of event time, five seconds
 /// apart, when the frontier of the watermarks passes them. Both depend on the order of messages
-/// and on nothing else: not on where batches end, nor on any clock.
-package struct RuleEngine: Sendable {
+/// and on nothing else: not on where batches end, nor on any clock. Not copyable, because a copy of
+/// its state would be a mistake and an expensive one.
+package struct RuleEngine: ~Copyable, Sendable {
     package internal(set) var book: RuleBook
     var program: Program
     var devicePool: Pool
@@ -185,7 +186,7 @@ package struct RuleEngine: Sendable {
                     isFiring: phase >= 2, detection) : .no
             if phase == 0 && truth != .yes { continue }
             let moment = Moment(
-                now: time, partition: batch.partitions[Int(row.partition)], offset: row.offset)
+                time: time, partition: batch.partitions[Int(row.partition)], offset: row.offset)
             drive(Int(entry.rule), device, truth, moment, detection, directory)
         }
     }
@@ -230,7 +231,7 @@ package struct RuleEngine: Sendable {
 
 /// A place in time and in the stream, for what is said there.
 struct Moment {
-    let now: Int64
+    let time: Int64
     let partition: Partition
     let offset: Int64
 }
