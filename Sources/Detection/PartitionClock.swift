@@ -51,11 +51,9 @@ package struct PartitionClock: Sendable {
         }
         let reached = smallest
         guard reached > watermark else { return false }
-        if watermark != .min,
-            reached - watermark > max(PartitionClock.gapMilliseconds, 3 * interval)
-        {
-            resumedAt = reached
-        }
+        // The beginning is a gap too: what was before it this process did not see.
+        let gap = max(PartitionClock.gapMilliseconds, 3 * interval)
+        if watermark == .min || reached - watermark > gap { resumedAt = reached }
         watermark = reached
         guard watermark > effective else { return false }
         effective = watermark

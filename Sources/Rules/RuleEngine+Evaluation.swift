@@ -85,7 +85,7 @@ extension RuleEngine {
             return program.leaves[index].isOptional ? .dropped : .no
         }
         let isStale =
-            Int64(seen[place]) * 1_000 + staleAfter(program.leaves[index].isSlow, device, detection)
+            seenAt(place) + staleAfter(program.leaves[index].isSlow, device, detection)
             < now
         if isStale { return .unknown }
         switch kind {
@@ -382,7 +382,7 @@ extension RuleEngine {
             guard state.gates.isSuperset(of: leaf.required), !state.isRetired else { continue }
             let place = other * program.registerGroups * 16 + Int(leaf.register)
             guard !values[place].isNaN,
-                Int64(seen[place]) * 1_000 + staleAfter(leaf.isSlow, other, detection) >= now
+                seenAt(place) + staleAfter(leaf.isSlow, other, detection) >= now
             else { continue }
             var value = values[place]
             if offsets {

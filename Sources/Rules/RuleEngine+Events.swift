@@ -90,7 +90,9 @@ extension RuleEngine {
             }
             cursor.fault += 1
             let device = Int(fault.device.value)
-            guard device < deviceCount, Int(fault.partition) < batch.partitions.count else {
+            guard device < deviceCount, Int(fault.partition) < batch.partitions.count,
+                fault.time >= .distantPast, fault.time <= .distantFuture
+            else {
                 continue
             }
             let partition = batch.partitions[Int(fault.partition)]

@@ -49,6 +49,10 @@ extension RuleEngine {
             else { return false }
             subject = Int(device.value)
         }
+        // From a store that may be damaged: no time beyond what arithmetic can bear.
+        var finding = finding
+        finding.since = min(max(finding.since, .distantPast), .distantFuture)
+        finding.at = min(max(finding.at, .distantPast), .distantFuture)
         spoken[finding.key] = finding
         if rule.isEvent {
             var state = EventState()

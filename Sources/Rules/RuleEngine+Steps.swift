@@ -344,7 +344,7 @@ extension RuleEngine {
             let limit: Int64 =
                 leaf.isSlow
                 ? 900_000 : max(90_000, Int64(detection.devices[device].interval * 4_000))
-            guard Int64(seen[place]) * 1_000 + limit >= now else { continue }
+            guard seenAt(place) + limit >= now else { continue }
             scratch.append(values[place])
         }
         guard !scratch.isEmpty else { return nil }

@@ -18,7 +18,7 @@ package struct RuleEngine: ~Copyable, Sendable {
     var groupStates: [StateTable]
     /// The newest value of each metric that some rule reads, by device and register.
     var values: [Float] = []
-    /// Seconds of event time of each.
+    /// Seconds of event time of each, since `firstSecond`.
     var seen: [Int32] = []
     var deviceCount = 0
 
@@ -40,6 +40,13 @@ package struct RuleEngine: ~Copyable, Sendable {
     var hostStamps: [Int64] = []
     var stamp: Int64 = 0
     var peers = PeerCache()
+
+    /// 2020-01-01: 32 bits of seconds from there last until 2088.
+    static let firstSecond: Int64 = 1_577_836_800
+
+    /// When the value at `place` was seen, milliseconds.
+    @inline(__always)
+    func seenAt(_ place: Int) -> Int64 { (Int64(seen[place]) + RuleEngine.firstSecond) * 1_000 }
 
     /// Steps made up for at most after a jump of event time; ten minutes of them.
     static let stepsMax: Int64 = 120
@@ -195,7 +202,7 @@ package struct RuleEngine: ~Copyable, Sendable {
         _ lanes: SIMD16<Float>, _ present: UInt16, _ device: Int, _ registers: Int, _ time: Int64
     ) {
         let base = (device * program.registerGroups + registers) * 16
-        let second = Int32(truncatingIfNeeded: time / 1_000)
+        let second = Int32(clamping: time / 1_000 - RuleEngine.firstSecond)
         var rest = present
         while rest != 0 {
             let lane = rest.trailingZeroBitCount

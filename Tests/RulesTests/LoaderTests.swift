@@ -1,5 +1,6 @@
 import Configuration
 import Fleet
+import Foundation
 import Testing
 
 @testable import Rules
@@ -164,6 +165,16 @@ import Testing
             "- {id: a, metric: util.busy, above: 0.6, severity: low, runbook: x}")
         #expect(one.rules[0].hash == same.rules[0].hash)
         #expect(one.rules[0].hash != other.rules[0].hash)
+    }
+
+    @Test func `the first rule of the manual loads`() throws {
+        let root = URL(filePath: #filePath).deletingLastPathComponent()
+            .deletingLastPathComponent().deletingLastPathComponent()
+        let manual = try String(
+            contentsOf: root.appending(path: "docs/rules.md"), encoding: .utf8)
+        let blocks = manual.components(separatedBy: "```yaml\n").dropFirst()
+        let first = try #require(blocks.first?.components(separatedBy: "```").first)
+        #expect(problems(first) == "loaded")
     }
 
     @Test func `paging, topology, prices and tests are not rules`() {
