@@ -26,6 +26,23 @@ extension RuleEngine {
         awaited = rest
     }
 
+    /// A subject that did not come back within a day, such as a job that ended meanwhile, is over.
+    mutating func giveUpAwaited(_ now: Int64, _ detection: borrowing Detection) {
+        guard !awaited.isEmpty else {
+            awaitedSince = .min
+            return
+        }
+        if awaitedSince == .min { awaitedSince = now }
+        guard now - awaitedSince >= detection.settings.retireAfter else { return }
+        for var finding in awaited {
+            finding.edge = .cleared
+            finding.at = Instant(milliseconds: now)
+            finding.summary = "\(finding.key.subject) was not heard of again since the restart"
+            say(finding, isShadow: book[finding.key.rule]?.mode == .shadow)
+        }
+        awaited = []
+    }
+
     private mutating func resume(
         _ finding: Finding, _ detection: inout Detection, _ directory: Directory
     ) -> Bool {

@@ -25,6 +25,7 @@ extension RuleEngine {
     ) {
         peers.known.removeAll(keepingCapacity: true)
         retire(now, &detection, directory)
+        giveUpAwaited(now, detection)
         for index in program.steps {
             guard let group = program.rules[index].group else {
                 judgeDevices(index, now, detection, directory)

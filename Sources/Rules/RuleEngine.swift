@@ -26,6 +26,8 @@ package struct RuleEngine: ~Copyable, Sendable {
     var spoken: [Finding.Key: Finding] = [:]
     /// Restored findings whose subject was not heard of again yet.
     var awaited: [Finding] = []
+    /// Since when they are awaited, milliseconds of event time.
+    var awaitedSince: Int64 = .min
     var edges: [Finding] = []
     var shadowEdges: [Finding] = []
     var history = FaultHistory()

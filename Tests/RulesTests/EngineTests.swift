@@ -112,6 +112,27 @@ import Testing
         #expect(cleared.since == firing.first?.since)
     }
 
+    @Test func `what was restored for a job that never comes back is over in the end`() throws {
+        let first = Scenario(book: try Scenario.shipped())
+        first.host("h1", job: "gone", Shape.idle)
+        first.play(minutes: 32)
+        let firing = first.engine.firing
+        #expect(firing.map(\.key.rule) == ["eff-idle-allocated"])
+
+        let second = Scenario(book: try Scenario.shipped())
+        var settings = DetectionSettings()
+        settings.retireAfter = 600_000
+        second.detection = Detection(vocabulary: second.vocabulary, settings: settings)
+        second.engine.restore(
+            firing: firing, detection: &second.detection, directory: &second.directory)
+        second.host("h1", job: "other")
+        second.play(minutes: 9)
+        #expect(second.findings.isEmpty && second.engine.firing.count == 1)
+        second.play(minutes: 3)
+        #expect(second.findings.map(\.edge) == [.cleared])
+        #expect(second.engine.firing.isEmpty)
+    }
+
     @Test func `a reload keeps what did not change, and says what is gone`() throws {
         let other = """
             - id: too-busy
