@@ -2,7 +2,6 @@ import Fleet
 
 /// What the detectors keep of one device beside its lanes; times are milliseconds of event time.
 package struct DeviceState: Sendable {
-    /// Nothing but labels has come of it yet where this is the distant past.
     package internal(set) var lastSeen: Int64
     package internal(set) var firstSeen: Int64
     /// When `running` last became true or false.
@@ -21,9 +20,9 @@ package struct DeviceState: Sendable {
     var ticks: UInt8 = 0
     private var groups = SIMD8<Int32>(repeating: -1)
 
-    init(firstSeen: Int64) {
+    init(firstSeen: Int64, lastSeen: Int64) {
         self.firstSeen = firstSeen
-        lastSeen = .min
+        self.lastSeen = lastSeen
         runningChanged = firstSeen
         lastRan = .min
     }

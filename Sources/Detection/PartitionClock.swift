@@ -42,18 +42,18 @@ package struct PartitionClock: Sendable {
         let before = smallest
         let leader = largest
         place(host, time)
-        if time > leader {
-            leaderMoves = smallest == before ? leaderMoves + 1 : 0
+        if smallest != before {
+            leaderMoves = 0
+        } else if time > leader {
+            leaderMoves += 1
             // Four moves of each leader without the last one: it is gone, not slow.
             if used > 1 && leaderMoves >= 4 * (used - 1) { dropSmallest() }
         }
         let reached = smallest
         guard reached > watermark else { return false }
-        if watermark != .min,
-            reached - watermark > max(PartitionClock.gapMilliseconds, 3 * interval)
-        {
-            resumedAt = reached
-        }
+        // The beginning is a gap too: what was before it this process did not see.
+        let gap = max(PartitionClock.gapMilliseconds, 3 * interval)
+        if watermark == .min || reached - watermark > gap { resumedAt = reached }
         watermark = reached
         guard watermark > effective else { return false }
         effective = watermark

@@ -6,8 +6,8 @@ struct Pool {
     static let levels = 4
     /// How many phases were seen, and how long the last eight lasted.
     static let durations = 9
-    /// Sum and count of the slice in work, and the means of the last twenty.
-    static let points = 22
+    /// Sum and count of the slice in work, the last verdict, and the means of the last twenty.
+    static let points = 23
 
     let timeStride: Int
     let numberStride: Int
@@ -211,7 +211,7 @@ enum Drift {
     }
 
     static func truth(
-        _ test: CusumTest, _ pool: Pool, at n: Int, isFiring: Bool
+        _ test: CusumTest, _ pool: borrowing Pool, at n: Int, isFiring: Bool
     ) -> Truth {
         guard !pool.numbers[n + 6].isNaN else { return .unknown }
         let limit = isFiring ? test.budget * 0.8 : test.budget

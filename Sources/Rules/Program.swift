@@ -78,8 +78,8 @@ struct CompiledLeaf {
     var time: Int32 = -1
     var number: Int32 = -1
     var absence = AbsenceTest()
-    var count = CountTest()
-    var peer = PeerTest()
+    var count = CompiledCount()
+    var peer = CompiledPeer()
     /// The gate of its rule, which its peers must pass as well.
     var required: Gates = []
     var cusum = CusumTest()
@@ -87,6 +87,23 @@ struct CompiledLeaf {
     var forecast = ForecastTest()
     /// Its slot among the peers' cached cohorts.
     var peerSlot: Int32 = -1
+}
+
+/// A count, with its codes in the program's table: leaves hold nothing that must be counted.
+struct CompiledCount {
+    var codes: Int32 = -1
+    var least = 0
+    var window: Int64 = 0
+    var distinctJobs = false
+}
+
+/// A comparison with peers; up to four cohorts, -1 for none.
+struct CompiledPeer {
+    var cohorts = SIMD4<Int8>(repeating: -1)
+    var z = Float.nan
+    var floor: Float = 0
+    var frozenOffset = false
+    var membersMin = 5
 }
 
 /// All rules, compiled.
@@ -113,6 +130,8 @@ struct Program {
     var groupRules = [Int](repeating: 0, count: CohortKind.allCases.count)
     var peerSlots = 0
     var groupsWithZ: UInt16 = 0
+    /// Codes that counts ask for; empty for any.
+    var codeSets: [Set<Int32>] = []
     /// Names of metrics that only rules and messages know.
     var opaqueNames: [Metric: String] = [:]
     /// Some rule asks how often faults or stops came.
@@ -384,14 +403,22 @@ extension Program {
             compiled.kind = .event
         case .count(let test):
             compiled.kind = .count
-            compiled.count = test
+            compiled.count = CompiledCount(
+                codes: Int32(codeSets.count), least: test.least, window: test.window,
+                distinctJobs: test.distinctJobs)
+            codeSets.append(test.codes)
             compiled.window = test.window
             if test.transitions {
                 compiled.time = takeTimes(min(test.least, 16) + 1, group)
             }
         case .peer(let test):
             compiled.kind = .peer
-            compiled.peer = test
+            compiled.peer = CompiledPeer(
+                z: test.z, floor: test.floor, frozenOffset: test.frozenOffset,
+                membersMin: test.membersMin)
+            for (place, kind) in test.cohorts.prefix(4).enumerated() {
+                compiled.peer.cohorts[place] = Int8(kind.rawValue)
+            }
             compiled.required = gateInWork
             compiled.bound = test.ratio
             compiled.peerSlot = Int32(peerSlots)

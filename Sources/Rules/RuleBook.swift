@@ -33,7 +33,7 @@ package struct RuleBook: Sendable {
 }
 
 /// FNV-1a, 64 bits: for telling definitions apart, not for secrets.
-struct Fingerprint {
+struct DefinitionHash {
     private(set) var value: UInt64 = 0xcbf2_9ce4_8422_2325
 
     mutating func add(_ text: String) {

@@ -85,7 +85,7 @@ extension RuleEngine {
             return program.leaves[index].isOptional ? .dropped : .no
         }
         let isStale =
-            Int64(seen[place]) * 1_000 + staleAfter(program.leaves[index].isSlow, device, detection)
+            seenAt(place) + staleAfter(program.leaves[index].isSlow, device, detection)
             < now
         if isStale { return .unknown }
         switch kind {
@@ -177,9 +177,14 @@ extension RuleEngine {
     ) -> Truth {
         switch leaf.kind {
         case .absence: absence(leaf.absence, device, now, isFiring, detection)
-        case .count: Truth(history.count(leaf.count, device, now) >= leaf.count.least)
+        case .count: Truth(faultCount(leaf, device, now) >= leaf.count.least)
         default: .unknown
         }
+    }
+
+    func faultCount(_ leaf: CompiledLeaf, _ device: Int, _ now: Int64) -> Int {
+        guard leaf.count.codes >= 0, !history.faults.isEmpty else { return 0 }
+        return history.count(leaf.count, program.codeSets[Int(leaf.count.codes)], device, now)
     }
 
     /// For how long a value may be taken for the present one, milliseconds.
@@ -314,16 +319,27 @@ extension RuleEngine {
     private func cohort(
         of leaf: CompiledLeaf, _ device: Int, _ detection: borrowing Detection
     ) -> (CohortKind, Int32)? {
-        let kinds = leaf.peer.cohorts.isEmpty ? [peers.ownKind] : leaf.peer.cohorts
-        for kind in kinds {
-            let index = detection.devices[device][kind]
-            guard index >= 0 else { continue }
-            guard detection.cohorts.members(kind, index).count >= leaf.peer.membersMin else {
-                continue
-            }
-            return (kind, index)
+        guard leaf.peer.cohorts[0] >= 0 else {
+            return cohort(peers.ownKind, leaf, device, detection)
+        }
+        for place in 0..<4 where leaf.peer.cohorts[place] >= 0 {
+            guard let kind = CohortKind(rawValue: Int(leaf.peer.cohorts[place])),
+                let found = cohort(kind, leaf, device, detection)
+            else { continue }
+            return found
         }
         return nil
+    }
+
+    private func cohort(
+        _ kind: CohortKind, _ leaf: CompiledLeaf, _ device: Int,
+        _ detection: borrowing Detection
+    ) -> (CohortKind, Int32)? {
+        let index = detection.devices[device][kind]
+        guard index >= 0,
+            detection.cohorts.members(kind, index).count >= leaf.peer.membersMin
+        else { return nil }
+        return (kind, index)
     }
 
     /// The offset of a device from its peers: the mean of its first half hour among them, then
@@ -366,7 +382,7 @@ extension RuleEngine {
             guard state.gates.isSuperset(of: leaf.required), !state.isRetired else { continue }
             let place = other * program.registerGroups * 16 + Int(leaf.register)
             guard !values[place].isNaN,
-                Int64(seen[place]) * 1_000 + staleAfter(leaf.isSlow, other, detection) >= now
+                seenAt(place) + staleAfter(leaf.isSlow, other, detection) >= now
             else { continue }
             var value = values[place]
             if offsets {
@@ -387,7 +403,7 @@ extension RuleEngine {
         inDevice: Bool, group: Int = 0
     ) -> Truth {
         let test = leaf.forecast
-        let slices = Int64(Pool.points - 2)
+        let slices = Int64(Pool.points - 3)
         let width = max(test.window / slices, 1)
         return withPool(inDevice, group) { pool in
             let slice = now / width
@@ -395,21 +411,25 @@ extension RuleEngine {
             if slice != last {
                 if last != .min, pool.numbers[number + 1] > 0 {
                     let mean = pool.numbers[number] / pool.numbers[number + 1]
-                    pool.numbers[number + 2 + Int(last % slices)] = mean
+                    pool.numbers[number + 3 + Int(last % slices)] = mean
                 }
                 // Slices that were skipped have no mean.
                 if last != .min, slice > last {
                     for empty in 1..<max(min(slice - last, slices), 1) {
-                        pool.numbers[number + 2 + Int((last + empty) % slices)] = .nan
+                        pool.numbers[number + 3 + Int((last + empty) % slices)] = .nan
                     }
                 }
                 pool.times[timeAt] = slice
                 pool.numbers[number] = 0
                 pool.numbers[number + 1] = 0
+                // A line is worth its cost when there is a new point to draw it through.
+                let truth = Forecast.judge(test, pool, slice, width, number)
+                pool.numbers[number + 2] = Float(truth.rawValue)
             }
             pool.numbers[number] += value
             pool.numbers[number + 1] += 1
-            return Forecast.judge(test, pool, slice, width, number)
+            let known = pool.numbers[number + 2]
+            return known.isNaN ? .unknown : Truth(rawValue: UInt8(known)) ?? .unknown
         }
     }
 
@@ -534,7 +554,8 @@ extension StateTest {
 enum Forecast {
     /// Whether the line through the last means reaches the limit in time.
     static func judge(
-        _ test: ForecastTest, _ pool: Pool, _ slice: Int64, _ width: Int64, _ number: Int
+        _ test: ForecastTest, _ pool: borrowing Pool, _ slice: Int64, _ width: Int64,
+        _ number: Int
     ) -> Truth {
         guard let line = line(pool, slice, width, number) else { return .unknown }
         let perMinute = line.slope * 60
@@ -546,12 +567,12 @@ enum Forecast {
 
     /// Slope per second, the level now, and the share of the variance that the line explains.
     static func line(
-        _ pool: Pool, _ slice: Int64, _ width: Int64, _ number: Int
+        _ pool: borrowing Pool, _ slice: Int64, _ width: Int64, _ number: Int
     ) -> (slope: Float, level: Float, fit: Float)? {
-        let slices = Int64(Pool.points - 2)
+        let slices = Int64(Pool.points - 3)
         var points: [(x: Float, y: Float)] = []
         for back in Swift.stride(from: slices - 1, through: 1, by: -1) where slice - back >= 0 {
-            let y = pool.numbers[number + 2 + Int((slice - back) % slices)]
+            let y = pool.numbers[number + 3 + Int((slice - back) % slices)]
             if !y.isNaN { points.append((-Float(back * width) * 0.001, y)) }
         }
         // Less than two thirds of the window is too little to draw a line through.

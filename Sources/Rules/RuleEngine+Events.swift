@@ -55,12 +55,23 @@ struct FaultHistory: Sendable {
         }
     }
 
-    func count(_ test: CountTest, _ device: Int, _ now: Int64) -> Int {
+    func count(
+        _ test: CompiledCount, _ codes: Set<Int32>, _ device: Int, _ now: Int64
+    ) -> Int {
         guard let entries = faults[device] else { return 0 }
         let matching = entries.filter {
-            (test.codes.isEmpty || test.codes.contains($0.code)) && now - $0.at <= test.window
+            (codes.isEmpty || codes.contains($0.code)) && now - $0.at <= test.window
         }
-        guard test.distinctJobs else { return matching.count }
+        guard test.distinctJobs else {
+            // What comes within a minute is one cascade, and one fault.
+            var count = 0
+            var last = Int64.min
+            for entry in matching where count == 0 || entry.at - last > 60_000 {
+                count += 1
+                last = entry.at
+            }
+            return count
+        }
         return Set(matching.map(\.job).filter { !$0.isEmpty }).count
     }
 }
@@ -79,7 +90,9 @@ extension RuleEngine {
             }
             cursor.fault += 1
             let device = Int(fault.device.value)
-            guard device < deviceCount, Int(fault.partition) < batch.partitions.count else {
+            guard device < deviceCount, Int(fault.partition) < batch.partitions.count,
+                fault.time >= .distantPast, fault.time <= .distantFuture
+            else {
                 continue
             }
             let partition = batch.partitions[Int(fault.partition)]
@@ -131,7 +144,7 @@ extension RuleEngine {
             eventStates[key] = state
             return
         }
-        let moment = Moment(now: now, partition: partition, offset: fault.offset)
+        let moment = Moment(time: now, partition: partition, offset: fault.offset)
         add([seen], to: key, &state, policy, moment, detection, directory)
     }
 
@@ -171,7 +184,7 @@ extension RuleEngine {
         if state.seen.count > EventState.seenMax {
             state.seen.removeFirst(state.seen.count - EventState.seenMax)
         }
-        state.lastAt = state.seen.map(\.at).max() ?? moment.now
+        state.lastAt = state.seen.map(\.at).max() ?? moment.time
         let root = state.seen.min {
             (policy.rank(of: $0.code), $0.at) < (policy.rank(of: $1.code), $1.at)
         }
@@ -179,7 +192,7 @@ extension RuleEngine {
         let wasFiring = state.isFiring
         if !wasFiring {
             state.isFiring = true
-            state.since = state.seen.map(\.at).min() ?? moment.now
+            state.since = state.seen.map(\.at).min() ?? moment.time
         }
         eventStates[key] = state
         let worst = state.seen.map(\.severity).min() ?? .low
@@ -206,7 +219,10 @@ extension RuleEngine {
             guard case .event(let name) = leaf.test else { return nil }
             return name
         case .all(let children), .any(let children), .atLeast(_, let children):
-            return children.lazy.compactMap { policyName($0) }.first
+            for child in children {
+                if let name = policyName(child) { return name }
+            }
+            return nil
         case .not(let child), .held(_, let child), .gated(_, let child), .members(_, let child):
             return policyName(child)
         }
@@ -230,7 +246,7 @@ extension RuleEngine {
             guard clock >= 0 else { continue }
             let partition = detection.clocks[clock].partition
             if let first = state.deferred.first, now - first.at >= policy.cascade {
-                let moment = Moment(now: now, partition: partition, offset: first.offset)
+                let moment = Moment(time: now, partition: partition, offset: first.offset)
                 let waiting = state.deferred
                 state.deferred = []
                 add(waiting, to: key, &state, policy, moment, detection, directory)
@@ -242,7 +258,7 @@ extension RuleEngine {
                 detection.devices[key.device].lastSeen > state.lastAt,
                 detection.age(of: key.device, at: now) < 300_000
             else { continue }
-            let moment = Moment(now: now, partition: partition, offset: -1)
+            let moment = Moment(time: now, partition: partition, offset: -1)
             eventStates[key] = nil
             clear(key.rule, key.device, moment, "", detection, directory)
         }
@@ -260,11 +276,17 @@ extension RuleEngine {
         }
     }
 
+    /// Whether `text` has the word, standing by itself: `nonfatal` is not `fatal`.
     private func contains(_ text: String, _ word: String) -> Bool {
         let (haystack, needle) = (Array(text.utf8), Array(word.utf8))
         guard !needle.isEmpty, haystack.count >= needle.count else { return false }
-        return (0...haystack.count - needle.count).contains {
-            haystack[$0..<$0 + needle.count].elementsEqual(needle)
+        func isLetter(_ place: Int) -> Bool {
+            haystack.indices.contains(place) && (97...122).contains(haystack[place])
         }
+        for start in 0...haystack.count - needle.count
+        where haystack[start..<start + needle.count].elementsEqual(needle) {
+            if !isLetter(start - 1), !isLetter(start + needle.count) { return true }
+        }
+        return false
     }
 }

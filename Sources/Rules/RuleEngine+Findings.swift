@@ -37,17 +37,17 @@ extension RuleEngine {
         let place = subject * stride(of: compiled) + compiled.local
         var since = since(compiled, place)
         if offenderSince != .max, compiled.group != nil { since = min(since, offenderSince) }
-        since = absentSince(compiled, suffering, since, moment.now, detection)
+        since = absentSince(compiled, suffering, since, moment.time, detection)
         var finding = Finding(
             key: key(index, subject, detection, directory), edge: .fired,
-            since: Instant(milliseconds: since), at: Instant(milliseconds: moment.now),
+            since: Instant(milliseconds: since), at: Instant(milliseconds: moment.time),
             severity: rule.severity, tier: rule.tier, symptom: rule.symptom,
             devices: suffering.map { directory.devices[$0].id }, labels: labels, summary: "",
             partition: moment.partition, offset: moment.offset)
         for (key, value) in rule.labels { finding.labels[key] = value }
         var gathered: [Finding.Evidence] = []
         gather(
-            compiled.root, compiled.group, subject, suffering, moment.now, detection, &gathered)
+            compiled.root, compiled.group, subject, suffering, moment.time, detection, &gathered)
         finding.evidence = Array(gathered.prefix(8))
         finding.cost = rule.cost
         finding.lostFraction = lost(rule.cost, suffering, gathered, compiled)
@@ -55,10 +55,10 @@ extension RuleEngine {
             finding.blocked = blocked(suffering, compiled, subject, detection, directory)
         }
         let words = words(
-            finding, rule, suffering, members.count, since, moment.now, detection, directory)
+            finding, rule, suffering, members.count, since, moment.time, detection, directory)
         finding.summary =
             rule.summary.isEmpty
-            ? sentence(finding, words, compiled, suffering, since, moment.now, directory)
+            ? sentence(finding, words, compiled, suffering, since, moment.time, directory)
             : Template.fill(rule.summary, words)
         finding.runbook = Template.fill(rule.runbook, words)
         return finding
@@ -203,7 +203,7 @@ extension RuleEngine {
                     against: "within \(Duration.milliseconds(leaf.window).short)")
             }
             return Finding.Evidence(
-                name: "faults", value: Double(history.count(leaf.count, subject, now)), unit: "",
+                name: "faults", value: Double(faultCount(leaf, subject, now)), unit: "",
                 against: "within \(Duration.milliseconds(leaf.window).short)")
         }
         guard leaf.register >= 0 else { return nil }
@@ -318,7 +318,7 @@ extension RuleEngine {
         let isHard = state.seen.contains { policy[$0.code].cost == .hard }
         var finding = Finding(
             key: self.key(key.rule, key.device, detection, directory), edge: .fired,
-            since: Instant(milliseconds: state.since), at: Instant(milliseconds: moment.now),
+            since: Instant(milliseconds: state.since), at: Instant(milliseconds: moment.time),
             severity: worst, tier: state.seen.map { policy[$0.code].tier }.min() ?? entry.tier,
             symptom: entry.symptom, devices: devices.map { directory.devices[$0].id },
             labels: directory.devices[key.device].labels, summary: "",
@@ -335,7 +335,7 @@ extension RuleEngine {
                 against: seen.text.isEmpty ? policy[seen.code].meaning : seen.text)
         }
         var words = words(
-            finding, rule, devices, 1, state.since, moment.now, detection, directory)
+            finding, rule, devices, 1, state.since, moment.time, detection, directory)
         words["code"] = "\(state.root)"
         words["meaning"] = entry.meaning
         words["action"] = Template.fill(entry.action, words)

@@ -11,27 +11,27 @@ extension RuleEngine {
         let place = subject * stride(of: rule) + rule.local
         switch (phase(rule, place), truth) {
         case (.idle, .yes):
-            setSince(rule, place, moment.now)
+            setSince(rule, place, moment.time)
             if rule.hold == 0 {
                 fire(index, subject, moment, detection, directory)
             } else {
                 setPhase(rule, place, .pending)
             }
         case (.pending, .yes):
-            guard moment.now - since(rule, place) >= rule.hold else { return }
+            guard moment.time - since(rule, place) >= rule.hold else { return }
             fire(index, subject, moment, detection, directory)
         case (.pending, .no), (.pending, .dropped), (.held, .no), (.held, .dropped):
             setPhase(rule, place, .idle)
         case (.held, .yes):
             fire(index, subject, moment, detection, directory)
         case (.firing, .no), (.firing, .dropped):
-            setTurned(rule, place, moment.now)
+            setTurned(rule, place, moment.time)
             setPhase(rule, place, .clearing)
             if rule.clearHold == 0 {
                 clear(index, subject, moment, "", detection, directory)
             }
         case (.clearing, .no), (.clearing, .dropped):
-            guard moment.now - turned(rule, place) >= rule.clearHold else { return }
+            guard moment.time - turned(rule, place) >= rule.clearHold else { return }
             clear(index, subject, moment, "", detection, directory)
         case (.clearing, .yes):
             setPhase(rule, place, .firing)
@@ -53,7 +53,7 @@ extension RuleEngine {
             return
         }
         setPhase(rule, place, .firing)
-        setTurned(rule, place, moment.now)
+        setTurned(rule, place, moment.time)
         let finding = finding(index, subject, moment, detection, directory)
         // Restored and not yet matched to a subject: it was said before.
         guard spoken[finding.key] == nil else { return }
@@ -69,12 +69,12 @@ extension RuleEngine {
     ) {
         let rule = program.rules[index]
         let place = subject * stride(of: rule) + rule.local
-        guard !offenders.isEmpty, moment.now - turned(rule, place) >= 60_000 else { return }
+        guard !offenders.isEmpty, moment.time - turned(rule, place) >= 60_000 else { return }
         let key = key(index, subject, detection, directory)
         guard let last = spoken[key] else { return }
         let devices = offenders.map { directory.devices[$0].id }
         guard devices.contains(where: { !last.devices.contains($0) }) else { return }
-        setTurned(rule, place, moment.now)
+        setTurned(rule, place, moment.time)
         var next = finding(index, subject, moment, detection, directory)
         next.edge = .changed
         spoken[key] = next
@@ -93,7 +93,7 @@ extension RuleEngine {
         let key = key(index, subject, detection, directory)
         guard var finding = spoken.removeValue(forKey: key) else { return }
         finding.edge = .cleared
-        finding.at = Instant(milliseconds: moment.now)
+        finding.at = Instant(milliseconds: moment.time)
         finding.partition = moment.partition
         finding.offset = moment.offset
         if !reason.isEmpty { finding.summary = reason }

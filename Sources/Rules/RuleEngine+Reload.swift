@@ -26,6 +26,23 @@ extension RuleEngine {
         awaited = rest
     }
 
+    /// A subject that did not come back within a day, such as a job that ended meanwhile, is over.
+    mutating func giveUpAwaited(_ now: Int64, _ detection: borrowing Detection) {
+        guard !awaited.isEmpty else {
+            awaitedSince = .min
+            return
+        }
+        if awaitedSince == .min { awaitedSince = now }
+        guard now - awaitedSince >= detection.settings.retireAfter else { return }
+        for var finding in awaited {
+            finding.edge = .cleared
+            finding.at = Instant(milliseconds: now)
+            finding.summary = "\(finding.key.subject) was not heard of again since the restart"
+            say(finding, isShadow: book[finding.key.rule]?.mode == .shadow)
+        }
+        awaited = []
+    }
+
     private mutating func resume(
         _ finding: Finding, _ detection: inout Detection, _ directory: Directory
     ) -> Bool {
@@ -49,6 +66,10 @@ extension RuleEngine {
             else { return false }
             subject = Int(device.value)
         }
+        // From a store that may be damaged: no time beyond what arithmetic can bear.
+        var finding = finding
+        finding.since = min(max(finding.since, .distantPast), .distantFuture)
+        finding.at = min(max(finding.at, .distantPast), .distantFuture)
         spoken[finding.key] = finding
         if rule.isEvent {
             var state = EventState()
@@ -141,7 +162,7 @@ extension RuleEngine {
         book.rules[program.rules[index].rule].id == id
     }
 
-    private mutating func copyRegisters(of old: RuleEngine) {
+    private mutating func copyRegisters(of old: borrowing RuleEngine) {
         for group in 0..<Vocabulary.groupsMax {
             let (from, to) = (old.program.registerGroup[group], program.registerGroup[group])
             guard from >= 0, to >= 0 else { continue }
@@ -157,7 +178,7 @@ extension RuleEngine {
     }
 
     /// Equal definitions compile into equal shapes: places in pools match one by one.
-    private mutating func copyState(of from: Int, from old: RuleEngine, to: Int) {
+    private mutating func copyState(of from: Int, from old: borrowing RuleEngine, to: Int) {
         let (source, target) = (old.program.rules[from], program.rules[to])
         copyPhases(source, target, old)
         if source.isEvent {
@@ -172,7 +193,7 @@ extension RuleEngine {
     }
 
     private mutating func copyPhases(
-        _ source: CompiledRule, _ target: CompiledRule, _ old: RuleEngine
+        _ source: CompiledRule, _ target: CompiledRule, _ old: borrowing RuleEngine
     ) {
         let kind = source.group?.rawValue
         let before = kind.map { old.groupStates[$0] } ?? old.deviceStates
@@ -189,7 +210,7 @@ extension RuleEngine {
     }
 
     private mutating func copyPlace(
-        _ one: Program.Place, _ other: Program.Place, _ old: RuleEngine
+        _ one: Program.Place, _ other: Program.Place, _ old: borrowing RuleEngine
     ) {
         guard one.count == other.count, one.isTime == other.isTime else { return }
         let before = one.group.map { old.groupPools[$0.rawValue] } ?? old.devicePool

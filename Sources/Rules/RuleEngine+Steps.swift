@@ -25,6 +25,7 @@ extension RuleEngine {
     ) {
         peers.known.removeAll(keepingCapacity: true)
         retire(now, &detection, directory)
+        giveUpAwaited(now, detection)
         for index in program.steps {
             guard let group = program.rules[index].group else {
                 judgeDevices(index, now, detection, directory)
@@ -72,7 +73,7 @@ extension RuleEngine {
         let clock = Int(detection.devices[device].clock)
         let partition =
             clock >= 0 ? detection.clocks[clock].partition : Partition(topic: "", number: 0)
-        return Moment(now: now, partition: partition, offset: -1)
+        return Moment(time: now, partition: partition, offset: -1)
     }
 
     /// Whether another device of the host was heard of within two of its intervals.
@@ -344,7 +345,7 @@ extension RuleEngine {
             let limit: Int64 =
                 leaf.isSlow
                 ? 900_000 : max(90_000, Int64(detection.devices[device].interval * 4_000))
-            guard Int64(seen[place]) * 1_000 + limit >= now else { continue }
+            guard seenAt(place) + limit >= now else { continue }
             scratch.append(values[place])
         }
         guard !scratch.isEmpty else { return nil }
@@ -432,7 +433,7 @@ extension RuleEngine {
         _ kind: CohortKind, _ index: Int32, _ now: Int64, _ detection: borrowing Detection,
         _ directory: Directory
     ) {
-        let moment = Moment(now: now, partition: Partition(topic: "", number: 0), offset: -1)
+        let moment = Moment(time: now, partition: Partition(topic: "", number: 0), offset: -1)
         for rule in program.rules.indices where program.rules[rule].group == kind {
             let place = Int(index) * groupStates[kind.rawValue].stride + program.rules[rule].local
             guard groupStates[kind.rawValue].phases[place] != 0 else { continue }

@@ -7,8 +7,9 @@ package import Telemetry
 /// Rules on devices that ask only their own values are judged at the tick that brings them; all
 /// that looks at silence, at peers or at groups is judged at steps of event time, five seconds
 /// apart, when the frontier of the watermarks passes them. Both depend on the order of messages
-/// and on nothing else: not on where batches end, nor on any clock.
-package struct RuleEngine: Sendable {
+/// and on nothing else: not on where batches end, nor on any clock. Not copyable, because a copy of
+/// its state would be a mistake and an expensive one.
+package struct RuleEngine: ~Copyable, Sendable {
     package internal(set) var book: RuleBook
     var program: Program
     var devicePool: Pool
@@ -17,7 +18,7 @@ package struct RuleEngine: Sendable {
     var groupStates: [StateTable]
     /// The newest value of each metric that some rule reads, by device and register.
     var values: [Float] = []
-    /// Seconds of event time of each.
+    /// Seconds of event time of each, since `firstSecond`.
     var seen: [Int32] = []
     var deviceCount = 0
 
@@ -25,6 +26,8 @@ package struct RuleEngine: Sendable {
     var spoken: [Finding.Key: Finding] = [:]
     /// Restored findings whose subject was not heard of again yet.
     var awaited: [Finding] = []
+    /// Since when they are awaited, milliseconds of event time.
+    var awaitedSince: Int64 = .min
     var edges: [Finding] = []
     var shadowEdges: [Finding] = []
     var history = FaultHistory()
@@ -39,6 +42,13 @@ package struct RuleEngine: Sendable {
     var hostStamps: [Int64] = []
     var stamp: Int64 = 0
     var peers = PeerCache()
+
+    /// 2020-01-01: 32 bits of seconds from there last until 2088.
+    static let firstSecond: Int64 = 1_577_836_800
+
+    /// When the value at `place` was seen, milliseconds.
+    @inline(__always)
+    func seenAt(_ place: Int) -> Int64 { (Int64(seen[place]) + RuleEngine.firstSecond) * 1_000 }
 
     /// Steps made up for at most after a jump of event time; ten minutes of them.
     static let stepsMax: Int64 = 120
@@ -185,7 +195,7 @@ package struct RuleEngine: Sendable {
                     isFiring: phase >= 2, detection) : .no
             if phase == 0 && truth != .yes { continue }
             let moment = Moment(
-                now: time, partition: batch.partitions[Int(row.partition)], offset: row.offset)
+                time: time, partition: batch.partitions[Int(row.partition)], offset: row.offset)
             drive(Int(entry.rule), device, truth, moment, detection, directory)
         }
     }
@@ -194,7 +204,7 @@ package struct RuleEngine: Sendable {
         _ lanes: SIMD16<Float>, _ present: UInt16, _ device: Int, _ registers: Int, _ time: Int64
     ) {
         let base = (device * program.registerGroups + registers) * 16
-        let second = Int32(truncatingIfNeeded: time / 1_000)
+        let second = Int32(clamping: time / 1_000 - RuleEngine.firstSecond)
         var rest = present
         while rest != 0 {
             let lane = rest.trailingZeroBitCount
@@ -230,7 +240,7 @@ package struct RuleEngine: Sendable {
 
 /// A place in time and in the stream, for what is said there.
 struct Moment {
-    let now: Int64
+    let time: Int64
     let partition: Partition
     let offset: Int64
 }

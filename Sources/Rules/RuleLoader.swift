@@ -8,7 +8,7 @@ struct RuleLoader {
     let problems: Problems
     private var rules: [Rule] = []
     private var policies: [String: EventPolicy] = [:]
-    private var fingerprint = Fingerprint()
+    private var definition = DefinitionHash()
     /// Places of words that name rules or policies, to be looked up when all are known.
     private var ruleNames: [(name: String, value: Value)] = []
     private var policyNames: [(name: String, value: Value)] = []
@@ -20,8 +20,8 @@ struct RuleLoader {
 
     mutating func read(_ text: String, file: String) {
         guard let root = Node.read(text, file: file, into: problems) else { return }
-        fingerprint.add(file)
-        fingerprint.add(root.node)
+        definition.add(file)
+        definition.add(root.node)
         if case .sequence = root.node.value { return readRules(root) }
         guard let section = root.section() else { return }
         if let name = section["policy"] {
@@ -46,7 +46,7 @@ struct RuleLoader {
         }
         refuseCycles()
         guard problems.isEmpty else { return nil }
-        return RuleBook(rules: rules, policies: policies, hash: fingerprint.value)
+        return RuleBook(rules: rules, policies: policies, hash: definition.value)
     }
 
     private mutating func readRules(_ value: Value) {
@@ -108,9 +108,9 @@ struct RuleLoader {
         _ = section["description"]?.text()
         section.finish()
         checkPaging(rule, conditions, section)
-        var fingerprint = Fingerprint()
-        fingerprint.add(section.value.node)
-        rule.hash = fingerprint.value
+        var definition = DefinitionHash()
+        definition.add(section.value.node)
+        rule.hash = definition.value
         return id == nil ? nil : rule
     }
 
