@@ -231,11 +231,7 @@ extension Tape {
     private static func word(
         _ bytes: Span<UInt8>, _ position: inout Int, _ index: Int
     ) throws(Undecodable) -> Node {
-        let known: [(text: Spelling, kind: Node.Kind, value: Double)] = [
-            ("true", .yes, 1), ("false", .no, 0), ("null", .null, 0), ("NaN", .number, .nan),
-            ("Infinity", .number, .infinity), ("-Infinity", .number, -.infinity),
-        ]
-        for (text, kind, value) in known where position + text.count <= bytes.count {
+        for (text, kind, value) in words where position + text.count <= bytes.count {
             guard bytes.spells(position..<position + text.count, text) else { continue }
             var made = node(kind, position, position + text.count, index)
             made.value = value
@@ -244,6 +240,11 @@ extension Tape {
         }
         throw Undecodable(.malformed, at: position)
     }
+
+    private static let words: [(text: Spelling, kind: Node.Kind, value: Double)] = [
+        ("true", .yes, 1), ("false", .no, 0), ("null", .null, 0), ("NaN", .number, .nan),
+        ("Infinity", .number, .infinity), ("-Infinity", .number, -.infinity),
+    ]
 }
 
 /// Influx line protocol: `measurement,tag=v field=1i,other="s" 1763712000000000000`.
