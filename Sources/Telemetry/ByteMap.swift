@@ -101,6 +101,17 @@ struct ByteMap: Sendable {
         insert(offset, salt, hash, value)
     }
 
+    /// Whether `run` is the entry with this number, which saves the hash where one guesses well.
+    @inline(__always)
+    mutating func isEntry(
+        _ number: Int, _ payload: Span<UInt8>, _ run: Range<Int>, salt: UInt32
+    ) -> Bool {
+        guard number < entries.count else { return false }
+        let entry = entries[number]
+        return entry.salt == salt && Int(entry.length) == run.count
+            && payload.equals(run, bytes.span, at: Int(entry.offset))
+    }
+
     mutating func add(
         _ payload: Span<UInt8>, _ run: Range<Int>, salt: UInt32, hash: UInt64, value: Int32
     ) {

@@ -269,8 +269,9 @@ extension MessageDecoder {
         _ object: Int, _ shape: Members, _ bytes: Span<UInt8>, _ batch: inout SampleBatch,
         _ directory: inout Directory, _ vocabulary: inout Vocabulary
     ) throws(Undecodable) {
+        // A later field may need labels that turn out not to be UTF-8.
+        memory.begin(canFail: true)
         if shape.fields < 0, isKind(shape.list, .array) {
-            memory.begin(canFail: true)
             var node = shape.list + 1
             while node < Int(tape[shape.list].next) {
                 guard tape[node].kind == .object else {

@@ -42,11 +42,12 @@ struct Record: Sendable {
     var firstRow = 0
     var rowCount = 0
     var lastRow = 0
-    var rows = InlineArray<24, OpenRow>(repeating: OpenRow())
-    var values = InlineArray<384, Float>(repeating: .nan)
+    var rows = Array(repeating: OpenRow(), count: rowsMax)
+    // 16 for each row; an inline array would be copied whole at each reading (Swift 6.3.1).
+    var values = [Float](repeating: .nan, count: rowsMax * 16)
     var pending: [Pending] = []
     /// By canonical metric: the rank of the name that filled its lane.
-    var ranks = InlineArray<64, UInt8>(repeating: 0)
+    var ranks = [UInt8](repeating: 0, count: 64)
 
     mutating func begin(_ origin: MessageOrigin, clock: Instant, latest: Instant) {
         self.origin = origin
@@ -103,11 +104,10 @@ struct Record: Sendable {
         return lastRow
     }
 
-    /// The lanes of an open row, copied in one load.
+    /// The lanes of an open row, in one load.
     @inline(__always)
     mutating func lanes(_ row: Int) -> SIMD16<Float> {
-        let all = values.mutableSpan
-        let lane = all.span.extracting(droppingFirst: row &* 16).extracting(first: 16)
+        let lane = values.span.extracting(droppingFirst: row &* 16).extracting(first: 16)
         guard lane.count == 16 else { return SIMD16(repeating: .nan) }
         return SIMD16(
             lane[0], lane[1], lane[2], lane[3], lane[4], lane[5], lane[6], lane[7], lane[8],

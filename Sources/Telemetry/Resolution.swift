@@ -87,6 +87,10 @@ struct Resolver: Sendable {
     /// One for each of `known`.
     private(set) var plain: [PlainMeaning] = []
     private var map: ByteMap
+    /// By entry of the map: its place in `known`, and the entry that came after it last time.
+    private var places: [Int32] = []
+    private var followers: [Int32] = []
+    private var lastEntry = 0
     /// By place in `known` and number of a label's value.
     private var selected: [UInt64: Int32] = [:]
     private let namesMax: Int
@@ -102,6 +106,9 @@ struct Resolver: Sendable {
         guard known.count >= namesMax else { return }
         known.removeAll(keepingCapacity: true)
         plain.removeAll(keepingCapacity: true)
+        places.removeAll(keepingCapacity: true)
+        followers.removeAll(keepingCapacity: true)
+        lastEntry = 0
         selected.removeAll()
         map.removeAll()
         clears += 1
@@ -116,8 +123,18 @@ struct Resolver: Sendable {
         _ bytes: Span<UInt8>, _ name: Range<Int>, _ measurement: Source, isOpaque: Bool
     ) -> Int? {
         let salt = salt(measurement, isOpaque)
+        // Producers keep the order of their fields: after a name comes the one that came last time.
+        let before = lastEntry
+        let guess = before < followers.count ? Int(followers[before]) : 0
+        if map.isEntry(guess, bytes, name, salt: salt) {
+            lastEntry = guess
+            return Int(places[guess])
+        }
         let hash = map.hash(bytes, name, salt: salt)
-        return map.find(bytes, name, salt: salt, hash: hash).map(Int.init)
+        guard let entry = map.find(bytes, name, salt: salt, hash: hash) else { return nil }
+        if before < followers.count { followers[before] = entry }
+        lastEntry = Int(entry)
+        return Int(places[lastEntry])
     }
 
     @inline(__always)
@@ -135,7 +152,9 @@ struct Resolver: Sendable {
         let hash = map.hash(bytes, node.range, salt: salt)
         let text = Text.read(bytes, node, isInflux: isInflux)
         add(resolve(text, measurement, isOpaque, &vocabulary))
-        map.add(bytes, node.range, salt: salt, hash: hash, value: Int32(known.count - 1))
+        map.add(bytes, node.range, salt: salt, hash: hash, value: Int32(places.count))
+        places.append(Int32(known.count - 1))
+        followers.append(0)
         return known.count - 1
     }
 
