@@ -33,7 +33,7 @@ struct ByteMap: Sendable {
 
     /// The hash of several runs, taken one behind the other.
     @inline(__always)
-    func hash(_ payload: Span<UInt8>, _ runs: [Range<Int32>], salt: UInt32) -> UInt64 {
+    mutating func hash(_ payload: Span<UInt8>, _ runs: [Range<Int32>], salt: UInt32) -> UInt64 {
         var hash = UInt64(salt)
         for run in runs {
             hash = payload.hash(Int(run.lowerBound)..<Int(run.upperBound), seed: hash)
@@ -42,13 +42,13 @@ struct ByteMap: Sendable {
     }
 
     @inline(__always)
-    func hash(_ payload: Span<UInt8>, _ run: Range<Int>, salt: UInt32) -> UInt64 {
+    mutating func hash(_ payload: Span<UInt8>, _ run: Range<Int>, salt: UInt32) -> UInt64 {
         payload.hash(run, seed: UInt64(salt)) & hashMask
     }
 
     /// The value of `runs`, or nil where they were never added.
     @inline(__always)
-    func find(
+    mutating func find(
         _ payload: Span<UInt8>, _ runs: [Range<Int32>], salt: UInt32, hash: UInt64
     ) -> Int32? {
         var bucket = Int(truncatingIfNeeded: hash) & (buckets.count &- 1)
@@ -75,7 +75,9 @@ struct ByteMap: Sendable {
 
     /// The value of one run, or nil where it was never added.
     @inline(__always)
-    func find(_ payload: Span<UInt8>, _ run: Range<Int>, salt: UInt32, hash: UInt64) -> Int32? {
+    mutating func find(
+        _ payload: Span<UInt8>, _ run: Range<Int>, salt: UInt32, hash: UInt64
+    ) -> Int32? {
         var bucket = Int(truncatingIfNeeded: hash) & (buckets.count &- 1)
         while buckets[bucket] >= 0 {
             let entry = entries[Int(buckets[bucket])]
@@ -97,6 +99,17 @@ struct ByteMap: Sendable {
             for index in Int(run.lowerBound)..<Int(run.upperBound) { bytes.append(payload[index]) }
         }
         insert(offset, salt, hash, value)
+    }
+
+    /// Whether `run` is the entry with this number, which saves the hash where one guesses well.
+    @inline(__always)
+    mutating func isEntry(
+        _ number: Int, _ payload: Span<UInt8>, _ run: Range<Int>, salt: UInt32
+    ) -> Bool {
+        guard number < entries.count else { return false }
+        let entry = entries[number]
+        return entry.salt == salt && Int(entry.length) == run.count
+            && payload.equals(run, bytes.span, at: Int(entry.offset))
     }
 
     mutating func add(

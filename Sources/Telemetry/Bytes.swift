@@ -89,27 +89,6 @@ extension Span<UInt8> {
     }
 }
 
-/// A short ASCII word as two integers, to be compared without a loop.
-struct Spelling: ExpressibleByStringLiteral, Sendable {
-    let count: Int
-    let low: UInt64
-    let high: UInt64
-
-    init(stringLiteral text: String) {
-        precondition((1...16).contains(text.utf8.count), "a spelling has 1 to 16 bytes")
-        var words: (UInt64, UInt64) = (0, 0)
-        for (index, byte) in text.utf8.enumerated() {
-            if index < 8 {
-                words.0 |= UInt64(byte) << UInt64(index * 8)
-            } else {
-                words.1 |= UInt64(byte) << UInt64(index * 8 - 64)
-            }
-        }
-        count = text.utf8.count
-        (low, high) = words
-    }
-}
-
 /// Which bytes of a word have a property, as the high bit of each; the lowest is exact.
 @inline(__always)
 func zeroBytes(_ word: UInt64) -> UInt64 {

@@ -63,7 +63,9 @@ struct DecoderMemory: Sendable {
             | UInt64(truncatingIfNeeded: part) & 0xF_FFFF
     }
 
-    func scalar(_ device: DeviceIndex, _ metric: Metric, _ use: Use, _ part: Int = 0) -> Scalar? {
+    mutating func scalar(
+        _ device: DeviceIndex, _ metric: Metric, _ use: Use, _ part: Int = 0
+    ) -> Scalar? {
         scalars[DecoderMemory.key(device, metric, use, part)]
     }
 

@@ -2,11 +2,6 @@ import Fleet
 
 /// The shapes of messages: which part is the time, which are labels, which are values.
 extension MessageDecoder {
-    var opaqueNative: Bool { settings.opaqueFormats.contains(.native) }
-    var opaqueOther: Bool {
-        !settings.opaqueFormats.isDisjoint(with: [format]) && format != .native
-    }
-
     /// Takes one JSON object of whatever format the topic has.
     mutating func takeObject(
         _ object: Int, _ bytes: Span<UInt8>, _ batch: inout SampleBatch,
@@ -16,8 +11,8 @@ extension MessageDecoder {
             throw Undecodable(
                 format == .auto ? .unknownFormat : .missingField, at: Int(tape[object].start))
         }
-        let shape = Members(tape, object, bytes)
-        switch format == .auto ? shape.format : format {
+        let shape = members(of: object, bytes)
+        switch format == .auto ? recognise(shape) : format {
         case .native: try takeNative(object, shape, bytes, &batch, &directory, &vocabulary)
         case .telegrafJSON:
             try takeTelegraf(object, shape, bytes, &batch, &directory, &vocabulary)
@@ -29,9 +24,18 @@ extension MessageDecoder {
         }
     }
 
+    /// Starts a record whose labels are one object, or none.
+    private mutating func start(
+        _ time: Int, labels: Int, _ bytes: Span<UInt8>, _ batch: inout SampleBatch
+    ) throws(Undecodable) {
+        let labels = isKind(labels, .object) ? labels : -1
+        record.start(at: try self.time(time, bytes), labels: labels, row: batch.rows.count)
+        if labels >= 0 { record.add(tape[labels].start, tape[labels].end) }
+    }
+
     /// The event time at `node`, or the record's where there is none.
-    private func time(_ node: Int?, _ bytes: Span<UInt8>) throws(Undecodable) -> Instant {
-        guard let node, tape[node].kind != .null else { return record.origin.recordTime }
+    private mutating func time(_ node: Int, _ bytes: Span<UInt8>) throws(Undecodable) -> Instant {
+        guard node >= 0, tape[node].kind != .null else { return record.origin.recordTime }
         guard let time = Timestamp.read(bytes, tape[node], unit: settings.timestampUnit) else {
             throw Undecodable(.badTimestamp, at: Int(tape[node].start))
         }
@@ -39,86 +43,93 @@ extension MessageDecoder {
     }
 }
 
-/// Where the members of a message's outermost object stand; of equal keys the last one.
+/// Where the members of an object stand on the tape, or -1; of equal keys the last one.
 struct Members {
-    var version: Int?
-    var time: Int?
-    var metrics: Int?
-    var events: Int?
-    var labels: Int?
-    var tags: Int?
-    var fields: Int?
-    var name: Int?
-    var value: Int?
-    var metric: Int?
-    var kind: Int?
-    var gauge: Int?
-    var counter: Int?
-    var list: Int?
+    var version = -1
+    var time = -1
+    var metrics = -1
+    var events = -1
+    var labels = -1
+    var tags = -1
+    var fields = -1
+    var name = -1
+    var value = -1
+    var metric = -1
+    var kind = -1
+    var gauge = -1
+    var counter = -1
+    var list = -1
+}
 
-    init(_ tape: borrowing Tape, _ object: Int, _ bytes: Span<UInt8>) {
+extension MessageDecoder {
+    /// Finds the members that any format needs, in one pass.
+    fileprivate mutating func members(of object: Int, _ bytes: Span<UInt8>) -> Members {
+        var found = Members()
         var node = object + 1
         let end = Int(tape[object].next)
         while node + 1 < end {
             let key = tape[node].range
-            switch bytes.word(at: key.lowerBound) & (~0 >> UInt64(max(0, 64 - key.count * 8))) {
-            case Key.v where key.count == 1: version = node + 1
-            case Key.ts where key.count == 2: time = node + 1
-            case Key.m where key.count == 1: metrics = node + 1
-            case Key.e where key.count == 1: events = node + 1
-            case Key.labels where key.count == 6: labels = node + 1
-            case Key.tags where key.count == 4: tags = node + 1
-            case Key.fields where key.count == 6: fields = node + 1
-            case Key.name where key.count == 4: name = node + 1
-            case Key.value where key.count == 5: value = node + 1
-            case Key.metric where key.count == 6: metric = node + 1
-            case Key.kind where key.count == 4: kind = node + 1
-            case Key.gauge where key.count == 5: gauge = node + 1
-            case Key.counter where key.count == 7: counter = node + 1
-            case Key.metrics where key.count == 7: list = node + 1
-            case Key.timestam where bytes.spells(key, "timestamp"): time = node + 1
+            let place = node + 1
+            switch key.count {
+            case 1:
+                if bytes.spells(key, keys.version) {
+                    found.version = place
+                } else if bytes.spells(key, keys.metrics) {
+                    found.metrics = place
+                } else if bytes.spells(key, keys.events) {
+                    found.events = place
+                }
+            case 2: if bytes.spells(key, keys.time) { found.time = place }
+            case 4:
+                if bytes.spells(key, keys.name) {
+                    found.name = place
+                } else if bytes.spells(key, keys.tags) {
+                    found.tags = place
+                } else if bytes.spells(key, keys.kind) {
+                    found.kind = place
+                }
+            case 5:
+                if bytes.spells(key, keys.value) {
+                    found.value = place
+                } else if bytes.spells(key, keys.gauge) {
+                    found.gauge = place
+                }
+            case 6:
+                if bytes.spells(key, keys.labels) {
+                    found.labels = place
+                } else if bytes.spells(key, keys.fields) {
+                    found.fields = place
+                } else if bytes.spells(key, keys.metric) {
+                    found.metric = place
+                }
+            case 7:
+                if bytes.spells(key, keys.counter) {
+                    found.counter = place
+                } else if bytes.spells(key, keys.list) {
+                    found.list = place
+                }
+            case 9: if bytes.spells(key, keys.timestamp) { found.time = place }
             default: break
             }
-            node = Int(tape[node + 1].next)
+            node = Int(tape[place].next)
         }
-        isVersionNumber = version.map { tape[$0].kind == .number } ?? false
-        isMetricObject = metric.map { tape[$0].kind == .object } ?? false
-        isListed = list.map { tape[$0].kind == .array } ?? false
-        isFields = fields.map { tape[$0].kind == .object } ?? false
+        return found
     }
 
-    private let isVersionNumber: Bool
-    private let isMetricObject: Bool
-    private let isListed: Bool
-    private let isFields: Bool
+    /// Whether there is a node, of this kind.
+    fileprivate mutating func isKind(_ node: Int, _ kind: Node.Kind) -> Bool {
+        node >= 0 && tape[node].kind == kind
+    }
 
     /// The format that these members belong to, whatever their order; wire formats §3.11.
-    var format: WireFormat? {
-        if isVersionNumber, metrics != nil || events != nil { return .native }
-        if isMetricObject || (kind != nil && name != nil) { return .vector }
-        if isFields || isListed { return .telegrafJSON }
-        if labels != nil, name != nil, value != nil { return .prometheusAdapter }
-        return nil
-    }
-
-    private enum Key {
-        static let v = low("v")
-        static let ts = low("ts")
-        static let m = low("m")
-        static let e = low("e")
-        static let labels = low("labels")
-        static let tags = low("tags")
-        static let fields = low("fields")
-        static let name = low("name")
-        static let value = low("value")
-        static let metric = low("metric")
-        static let kind = low("kind")
-        static let gauge = low("gauge")
-        static let counter = low("counter")
-        static let metrics = low("metrics")
-        static let timestam = low("timestamp")
-
-        private static func low(_ text: Spelling) -> UInt64 { text.low }
+    fileprivate mutating func recognise(_ found: Members) -> WireFormat? {
+        if isKind(found.version, .number), found.metrics >= 0 || found.events >= 0 {
+            return .native
+        }
+        if isKind(found.metric, .object) || (found.kind >= 0 && found.name >= 0) { return .vector }
+        if isKind(found.fields, .object) || isKind(found.list, .array) { return .telegrafJSON }
+        let isAdapter = found.labels >= 0 && found.name >= 0 && found.value >= 0
+        return isAdapter ? .prometheusAdapter : nil
     }
 }
 
@@ -128,28 +139,33 @@ extension MessageDecoder {
         _ directory: inout Directory, _ vocabulary: inout Vocabulary
     ) throws(Undecodable) {
         let start = Int(tape[object].start)
-        guard let version = shape.version else { throw Undecodable(.missingField, at: start) }
-        guard tape[version].kind == .number, tape[version].value == 1 else {
-            throw Undecodable(.unsupportedVersion, at: Int(tape[version].start))
+        guard shape.version >= 0 else { throw Undecodable(.missingField, at: start) }
+        guard isKind(shape.version, .number), tape[shape.version].value == 1 else {
+            throw Undecodable(.unsupportedVersion, at: Int(tape[shape.version].start))
         }
-        guard shape.metrics != nil || shape.events != nil else {
+        guard shape.metrics >= 0 || shape.events >= 0 else {
             throw Undecodable(.missingField, at: start)
         }
-        for node in [shape.metrics, shape.events] {
-            guard let node, tape[node].kind != .null else { continue }
-            guard tape[node].kind == (node == shape.metrics ? .object : .array) else {
-                throw Undecodable(.malformed, at: Int(tape[node].start))
-            }
-        }
-        record.start(at: try time(shape.time, bytes), labels: object)
+        try require(shape.metrics, .object)
+        try require(shape.events, .array)
+        record.start(
+            at: try time(shape.time, bytes), labels: object, row: batch.rows.count)
         record.isNative = true
         addNativeRuns(object, bytes)
         // Faults first: they are read before any value takes effect, so a bad one undoes nothing.
-        if let events = shape.events, tape[events].kind == .array {
-            try takeFaults(events, bytes, &batch, &directory)
+        if isKind(shape.events, .array) {
+            try takeFaults(shape.events, bytes, &batch, &directory)
         }
-        guard let metrics = shape.metrics, tape[metrics].kind == .object else { return }
-        try takeFields(metrics, measurement: .unknown, bytes, &batch, &directory, &vocabulary)
+        guard isKind(shape.metrics, .object) else { return }
+        try takeFields(
+            shape.metrics, measurement: .unknown, bytes, &batch, &directory, &vocabulary)
+    }
+
+    /// A member may be missing or null, but not of another kind.
+    private mutating func require(_ node: Int, _ kind: Node.Kind) throws(Undecodable) {
+        guard node < 0 || tape[node].kind == kind || tape[node].kind == .null else {
+            throw Undecodable(.malformed, at: Int(tape[node].start))
+        }
     }
 
     /// The members that say who sent this; all others may change from message to message.
@@ -167,17 +183,14 @@ extension MessageDecoder {
     }
 
     @inline(__always)
-    private func isIdentity(_ key: Range<Int>, _ bytes: Span<UInt8>) -> Bool {
-        guard (4...6).contains(key.count) else { return false }
-        switch bytes[key.lowerBound] {
-        case UInt8(ascii: "d"): return bytes.spells(key, "device")
-        case UInt8(ascii: "h"): return bytes.spells(key, "host")
-        case UInt8(ascii: "i"): return bytes.spells(key, "index")
-        case UInt8(ascii: "k"): return bytes.spells(key, "kind")
-        case UInt8(ascii: "v"): return bytes.spells(key, "vendor")
-        case UInt8(ascii: "m"): return bytes.spells(key, "model")
-        case UInt8(ascii: "l"): return bytes.spells(key, "labels")
-        default: return false
+    private mutating func isIdentity(_ key: Range<Int>, _ bytes: Span<UInt8>) -> Bool {
+        switch key.count {
+        case 4: bytes.spells(key, keys.host) || bytes.spells(key, keys.kind)
+        case 5: bytes.spells(key, keys.index) || bytes.spells(key, keys.model)
+        case 6:
+            bytes.spells(key, keys.device) || bytes.spells(key, keys.labels)
+                || bytes.spells(key, keys.vendor)
+        default: false
         }
     }
 
@@ -190,7 +203,7 @@ extension MessageDecoder {
         while node < Int(tape[events].next) {
             let (code, text) = try fault(node, bytes)
             node = Int(tape[node].next)
-            let labels = known[try self.labels(.canonical, .board, bytes, batch, &directory)]
+            let labels = known[try self.labels(.canonical, .board, bytes, &batch, &directory)]
             guard labels.device != KnownLabels.nobody, taken < settings.faultsPerMessageMax else {
                 batch.tally.faultsRefused &+= 1
                 continue
@@ -201,7 +214,7 @@ extension MessageDecoder {
         }
     }
 
-    private func fault(
+    private mutating func fault(
         _ object: Int, _ bytes: Span<UInt8>
     ) throws(Undecodable) -> (code: Int32, text: String) {
         guard tape[object].kind == .object else {
@@ -213,9 +226,9 @@ extension MessageDecoder {
         while node + 1 < Int(tape[object].next) {
             let key = tape[node].range
             let value = tape[node + 1]
-            if bytes.spells(key, NativeKey.code), case .number(let number) = scalar(bytes, value) {
+            if bytes.spells(key, keys.code), case .number(let number) = scalar(bytes, value) {
                 code = Int32(exactly: number)
-            } else if bytes.spells(key, NativeKey.text), value.kind == .string {
+            } else if bytes.spells(key, keys.text), value.kind == .string {
                 guard let read = Text.read(bytes, value, isInflux: false) else {
                     throw Undecodable(.notUTF8, at: Int(value.start))
                 }
@@ -236,14 +249,18 @@ extension MessageDecoder {
         let end = Int(tape[object].next)
         while node + 1 < end {
             let value = tape[node + 1]
-            if value.kind != .null, value.kind != .object, value.kind != .array {
+            if value.kind == .number {
+                try takeNumber(
+                    tape[node], value.value, measurement: measurement, bytes, &batch, &directory,
+                    &vocabulary)
+            } else if value.kind != .null, value.kind != .object, value.kind != .array {
                 try take(
-                    tape[node], scalar(bytes, value), measurement: measurement,
-                    isNumeric: value.kind == .number, bytes, &batch, &directory, &vocabulary)
+                    tape[node], scalar(bytes, value), measurement: measurement, isNumeric: false,
+                    bytes, &batch, &directory, &vocabulary)
             }
             node = Int(value.next)
         }
-        if !record.pending.isEmpty { finishRecord(&batch) }
+        finishRecord(&batch)
     }
 }
 
@@ -252,14 +269,15 @@ extension MessageDecoder {
         _ object: Int, _ shape: Members, _ bytes: Span<UInt8>, _ batch: inout SampleBatch,
         _ directory: inout Directory, _ vocabulary: inout Vocabulary
     ) throws(Undecodable) {
-        if let list = shape.list, shape.fields == nil, tape[list].kind == .array {
-            memory.begin(canFail: true)
-            var node = list + 1
-            while node < Int(tape[list].next) {
+        // A later field may need labels that turn out not to be UTF-8.
+        memory.begin(canFail: true)
+        if shape.fields < 0, isKind(shape.list, .array) {
+            var node = shape.list + 1
+            while node < Int(tape[shape.list].next) {
                 guard tape[node].kind == .object else {
                     throw Undecodable(.malformed, at: Int(tape[node].start))
                 }
-                let inner = Members(tape, node, bytes)
+                let inner = members(of: node, bytes)
                 try takeMetric(inner, node, bytes, &batch, &directory, &vocabulary)
                 node = Int(tape[node].next)
             }
@@ -272,13 +290,11 @@ extension MessageDecoder {
         _ shape: Members, _ object: Int, _ bytes: Span<UInt8>, _ batch: inout SampleBatch,
         _ directory: inout Directory, _ vocabulary: inout Vocabulary
     ) throws(Undecodable) {
-        guard let name = shape.name, tape[name].kind == .string, let fields = shape.fields,
-            tape[fields].kind == .object
-        else { throw Undecodable(.missingField, at: Int(tape[object].start)) }
-        let tags = shape.tags.flatMap { tape[$0].kind == .object ? $0 : nil }
-        record.start(at: try time(shape.time, bytes), labels: tags ?? -1)
-        if let tags { record.add(tape[tags].start, tape[tags].end) }
-        try takeMeasurement(name, fields, bytes, &batch, &directory, &vocabulary)
+        guard isKind(shape.name, .string), isKind(shape.fields, .object) else {
+            throw Undecodable(.missingField, at: Int(tape[object].start))
+        }
+        try start(shape.time, labels: shape.tags, bytes, &batch)
+        try takeMeasurement(shape.name, shape.fields, bytes, &batch, &directory, &vocabulary)
     }
 
     mutating func takeLine(
@@ -289,8 +305,7 @@ extension MessageDecoder {
         let tags = name + 1
         let fields = Int(tape[tags].next)
         let stamp = Int(tape[fields].next)
-        record.start(at: try time(stamp, bytes), labels: tags)
-        record.add(tape[tags].start, tape[tags].end)
+        try start(stamp, labels: tags, bytes, &batch)
         try takeMeasurement(name, fields, bytes, &batch, &directory, &vocabulary)
     }
 
@@ -301,30 +316,31 @@ extension MessageDecoder {
         record.isTelegraf = true
         let range = tape[name].range
         let source: Source =
-            bytes.spells(range, "nvidia_smi")
+            bytes.spells(range, keys.nvidiaSMI)
             ? .nvidiaSMI
-            : bytes.spells(range, "amd_rocm_smi")
-                ? .rocmSMI : bytes.spells(range, "nvidia_smi_mig") ? .nvidiaMIG : .unknown
+            : bytes.spells(range, keys.rocmSMI)
+                ? .rocmSMI : bytes.spells(range, keys.nvidiaMIG) ? .nvidiaMIG : .unknown
         if source == .unknown, let field = singleValue(fields, bytes) {
             // The prometheus input, first version: the measurement is the metric.
             record.isPointwise = true
-            return try take(
-                tape[name], scalar(bytes, tape[field]), measurement: .unknown,
-                isNumeric: tape[field].kind == .number, bytes, &batch, &directory, &vocabulary)
+            try takeNumber(
+                tape[name], tape[field].value, measurement: .unknown, bytes, &batch, &directory,
+                &vocabulary)
+            return finishRecord(&batch)
         }
         try takeFields(fields, measurement: source, bytes, &batch, &directory, &vocabulary)
     }
 
     /// The value of a lone field `gauge`, `counter`, `value` or `untyped`.
-    private func singleValue(_ fields: Int, _ bytes: Span<UInt8>) -> Int? {
+    private mutating func singleValue(_ fields: Int, _ bytes: Span<UInt8>) -> Int? {
         let key = fields + 1
         guard key + 1 < Int(tape[fields].next), tape[key + 1].next == tape[fields].next,
             tape[key + 1].kind == .number
         else { return nil }
         let range = tape[key].range
         let isValue =
-            bytes.spells(range, "gauge") || bytes.spells(range, "counter")
-            || bytes.spells(range, "value") || bytes.spells(range, "untyped")
+            bytes.spells(range, keys.gauge) || bytes.spells(range, keys.counter)
+            || bytes.spells(range, keys.value) || bytes.spells(range, keys.untyped)
         return isValue ? key + 1 : nil
     }
 }
@@ -335,25 +351,24 @@ extension MessageDecoder {
         _ directory: inout Directory, _ vocabulary: inout Vocabulary
     ) throws(Undecodable) {
         var shape = outer
-        if let inner = outer.metric, tape[inner].kind == .object {
-            shape = Members(tape, inner, bytes)
-        }
-        guard let name = shape.name, tape[name].kind == .string else {
+        if isKind(outer.metric, .object) { shape = members(of: outer.metric, bytes) }
+        guard isKind(shape.name, .string) else {
             throw Undecodable(.missingField, at: Int(tape[object].start))
         }
-        let tags = shape.tags.flatMap { tape[$0].kind == .object ? $0 : nil }
-        record.start(at: try time(shape.time, bytes), labels: tags ?? -1)
+        try start(shape.time, labels: shape.tags, bytes, &batch)
         record.isPointwise = true
-        if let tags { record.add(tape[tags].start, tape[tags].end) }
-        let isIncrement = shape.kind.map { bytes.spells(tape[$0].range, "incremental") } ?? false
-        guard let body = shape.gauge ?? shape.counter, let value = value(of: body, bytes) else {
+        let isIncrement =
+            isKind(shape.kind, .string) && bytes.spells(tape[shape.kind].range, keys.incremental)
+        let body = shape.gauge >= 0 ? shape.gauge : shape.counter
+        let value = isKind(body, .object) ? members(of: body, bytes).value : -1
+        guard value >= 0 else {
             // A distribution, set, histogram or summary: there, and not for us.
             batch.tally.points &+= 1
             batch.tally.ignored &+= 1
             return
         }
         // An increment of a gauge says nothing without the gauge.
-        guard !isIncrement || shape.gauge == nil else {
+        guard !isIncrement || shape.gauge < 0 else {
             batch.tally.points &+= 1
             batch.tally.ignored &+= 1
             return
@@ -361,28 +376,26 @@ extension MessageDecoder {
         let scalar: Scalar =
             tape[value].kind == .null ? .unreadable : self.scalar(bytes, tape[value])
         try take(
-            tape[name], scalar, measurement: .unknown, isNumeric: true, isIncrement: isIncrement,
-            bytes, &batch, &directory, &vocabulary)
-    }
-
-    private func value(of body: Int, _ bytes: Span<UInt8>) -> Int? {
-        tape[body].kind == .object ? Members(tape, body, bytes).value : nil
+            tape[shape.name], scalar, measurement: .unknown, isNumeric: true,
+            isIncrement: isIncrement, bytes, &batch, &directory, &vocabulary)
+        finishRecord(&batch)
     }
 
     private mutating func takeAdapter(
         _ object: Int, _ shape: Members, _ bytes: Span<UInt8>, _ batch: inout SampleBatch,
         _ directory: inout Directory, _ vocabulary: inout Vocabulary
     ) throws(Undecodable) {
-        guard let name = shape.name, tape[name].kind == .string, let value = shape.value else {
+        guard isKind(shape.name, .string), shape.value >= 0 else {
             throw Undecodable(.missingField, at: Int(tape[object].start))
         }
-        let labels = shape.labels.flatMap { tape[$0].kind == .object ? $0 : nil }
-        record.start(at: try time(shape.time, bytes), labels: labels ?? -1)
+        let labels = isKind(shape.labels, .object) ? shape.labels : -1
+        record.start(at: try time(shape.time, bytes), labels: labels, row: batch.rows.count)
         record.isPointwise = true
-        if let labels { addRunsWithoutName(labels, bytes) }
+        if labels >= 0 { addRunsWithoutName(labels, bytes) }
         try take(
-            tape[name], scalar(bytes, tape[value]), measurement: .unknown, isNumeric: true, bytes,
-            &batch, &directory, &vocabulary)
+            tape[shape.name], scalar(bytes, tape[shape.value]), measurement: .unknown,
+            isNumeric: true, bytes, &batch, &directory, &vocabulary)
+        finishRecord(&batch)
     }
 
     /// All labels but `__name__`, so that the series of one device share one entry.
@@ -392,7 +405,7 @@ extension MessageDecoder {
         while node + 1 < end {
             let key = tape[node]
             let value = tape[node + 1]
-            if !bytes.spells(key.range, "__name__") {
+            if !bytes.spells(key.range, keys.prometheusName) {
                 record.add(key.start &- 1, value.kind == .string ? value.end &+ 1 : value.end)
             }
             node = Int(value.next)

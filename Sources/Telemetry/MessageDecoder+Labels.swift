@@ -20,11 +20,11 @@ extension MessageDecoder {
     @inline(__always)
     mutating func labels(
         _ source: Source, _ level: Meaning.Level, _ bytes: Span<UInt8>,
-        _ batch: borrowing SampleBatch, _ directory: inout Directory
+        _ batch: inout SampleBatch, _ directory: inout Directory
     ) throws(Undecodable) -> Int {
-        let dialect = dialect(of: source)
-        let salt =
-            UInt32(source.rawValue) << 8 | UInt32(level.rawValue) << 4 | UInt32(dialect.rawValue)
+        let dialect: Attributes.Dialect =
+            record.isNative ? .native : source.dialect(isTelegraf: record.isTelegraf)
+        let salt = source.salt(level, dialect)
         if salt == record.lastSalt { return record.lastKnown }
         let hash = map.hash(bytes, record.runs, salt: salt)
         if let place = map.find(bytes, record.runs, salt: salt, hash: hash).map(Int.init) {
@@ -34,15 +34,15 @@ extension MessageDecoder {
             record.lastKnown = place
             guard labels.device != KnownLabels.nobody else { return place }
             if fingerprints[Int(labels.device)] == labels.fingerprint {
-                touch(DeviceIndex(labels.device), batch, &directory)
+                touch(DeviceIndex(labels.device), &batch, &directory)
                 return place
             }
             // The same device spoke with other labels in between: a job came back.
-            known[place] = try read(source, level, dialect, bytes, batch, &directory)
+            known[place] = try read(source, level, dialect, bytes, &batch, &directory)
             return place
         }
         counted.labelMisses &+= 1
-        let made = try read(source, level, dialect, bytes, batch, &directory)
+        let made = try read(source, level, dialect, bytes, &batch, &directory)
         known.append(made)
         map.add(bytes, record.runs, salt: salt, hash: hash, value: Int32(known.count - 1))
         record.lastSalt = salt
@@ -50,17 +50,8 @@ extension MessageDecoder {
         return record.lastKnown
     }
 
-    private func dialect(of source: Source) -> Attributes.Dialect {
-        if record.isNative { return .native }
-        guard record.isTelegraf else { return .prometheus }
-        switch source {
-        case .nvidiaSMI, .nvidiaMIG, .rocmSMI, .canonical, .unknown: return .telegraf
-        default: return .prometheus
-        }
-    }
-
-    private func touch(
-        _ device: DeviceIndex, _ batch: borrowing SampleBatch, _ directory: inout Directory
+    private mutating func touch(
+        _ device: DeviceIndex, _ batch: inout SampleBatch, _ directory: inout Directory
     ) {
         let time = record.isFuture ? Instant.distantPast : record.time
         guard Int(record.origin.partition) < batch.partitions.count else {
@@ -73,7 +64,7 @@ extension MessageDecoder {
     /// Reads the labels as text, finds or registers the device, and keeps what they say of it.
     private mutating func read(
         _ source: Source, _ level: Meaning.Level, _ dialect: Attributes.Dialect,
-        _ bytes: Span<UInt8>, _ batch: borrowing SampleBatch, _ directory: inout Directory
+        _ bytes: Span<UInt8>, _ batch: inout SampleBatch, _ directory: inout Directory
     ) throws(Undecodable) -> KnownLabels {
         var attributes = Attributes()
         if record.labels >= 0 {
@@ -115,7 +106,7 @@ extension MessageDecoder {
         return UInt16(selectorValues.count - 1)
     }
 
-    private func digest(_ id: String, _ labels: Labels) -> UInt64 {
+    private mutating func digest(_ id: String, _ labels: Labels) -> UInt64 {
         var hash: UInt64 = 0xCBF2_9CE4_8422_2325
         func mix(_ text: String) {
             for byte in text.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
@@ -129,7 +120,7 @@ extension MessageDecoder {
         return hash
     }
 
-    private func readObject(
+    private mutating func readObject(
         _ object: Int, _ bytes: Span<UInt8>, _ attributes: inout Attributes,
         _ dialect: Attributes.Dialect, _ source: Source
     ) throws(Undecodable) {
@@ -149,29 +140,36 @@ extension MessageDecoder {
         }
     }
 
-    private func readNative(
+    private mutating func readNative(
         _ root: Int, _ bytes: Span<UInt8>, _ attributes: inout Attributes
     ) throws(Undecodable) {
         var node = root + 1
         let end = Int(tape[root].next)
         while node + 1 < end {
             let value = tape[node + 1]
-            if let (_, slot) = NativeKey.identity.first(where: {
-                bytes.spells(tape[node].range, $0.0)
-            }) {
+            if let slot = nativeSlot(tape[node].range, bytes) {
                 guard let text = text(node + 1, bytes) else {
                     throw Undecodable(.notUTF8, at: Int(value.start))
                 }
                 attributes.set(slot, text)
-            } else if bytes.spells(tape[node].range, NativeKey.labels), value.kind == .object {
+            } else if bytes.spells(tape[node].range, keys.labels), value.kind == .object {
                 try readObject(node + 1, bytes, &attributes, .native, .canonical)
             }
             node = Int(value.next)
         }
     }
 
+    /// What a member of a native message says of the device.
+    private mutating func nativeSlot(_ key: Range<Int>, _ bytes: Span<UInt8>) -> Attributes.Slot? {
+        let slots: [(Spelling, Attributes.Slot)] = [
+            (keys.device, .id), (keys.host, .host), (keys.index, .index), (keys.kind, .kind),
+            (keys.vendor, .vendor), (keys.model, .model),
+        ]
+        return slots.first { bytes.spells(key, $0.0) }?.1
+    }
+
     /// A label's value; the first text of a list, because Vector may send every value of a tag.
-    private func text(_ index: Int, _ bytes: Span<UInt8>) -> String? {
+    private mutating func text(_ index: Int, _ bytes: Span<UInt8>) -> String? {
         let node = tape[index]
         switch node.kind {
         case .string: return Text.read(bytes, node, isInflux: tape.isInflux)
@@ -188,19 +186,4 @@ extension MessageDecoder {
         case .null, .object, .line: return ""
         }
     }
-}
-
-/// The keys of the native format.
-enum NativeKey {
-    static let version: Spelling = "v"
-    static let time: Spelling = "ts"
-    static let metrics: Spelling = "m"
-    static let events: Spelling = "e"
-    static let labels: Spelling = "labels"
-    static let code: Spelling = "code"
-    static let text: Spelling = "text"
-    static let identity: [(Spelling, Attributes.Slot)] = [
-        ("device", .id), ("host", .host), ("index", .index), ("kind", .kind),
-        ("vendor", .vendor), ("model", .model),
-    ]
 }

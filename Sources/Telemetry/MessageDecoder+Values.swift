@@ -10,7 +10,7 @@ enum Scalar {
 
 extension MessageDecoder {
     /// Reads what may stand where a number belongs.
-    func scalar(_ bytes: Span<UInt8>, _ node: Node) -> Scalar {
+    mutating func scalar(_ bytes: Span<UInt8>, _ node: Node) -> Scalar {
         switch node.kind {
         case .number: .number(node.value)
         case .yes: .number(1)
@@ -22,7 +22,7 @@ extension MessageDecoder {
     }
 
     /// A number in quotes, a yes or no, or a vendor's "not available".
-    private func word(_ bytes: Span<UInt8>, _ range: Range<Int>) -> Scalar {
+    private mutating func word(_ bytes: Span<UInt8>, _ range: Range<Int>) -> Scalar {
         guard !range.isEmpty else { return .blank }
         let start = bytes[range.lowerBound] == Byte.plus ? range.lowerBound + 1 : range.lowerBound
         if let number = Number.parse(bytes, at: start), number.end == range.upperBound {
@@ -34,33 +34,43 @@ extension MessageDecoder {
         guard range.count <= 8 else { return .unreadable }
         let lower = bytes.word(at: range.lowerBound) | 0x2020_2020_2020_2020
         let kept = lower & (~0 >> UInt64(64 - range.count * 8))
-        switch kept {
-        case Words.yes, Words.true, Words.on, Words.enabled: return .number(1)
-        case Words.no, Words.false, Words.off, Words.disabled: return .number(0)
-        case Words.notAvailable, Words.none, Words.null: return .blank
-        case Words.nan, Words.inf, Words.plusInf, Words.minusInf: return .number(.nan)
-        default: return .unreadable
-        }
+        if keys.words.ones.contains(kept) { return .number(1) }
+        if keys.words.zeros.contains(kept) { return .number(0) }
+        if keys.words.blanks.contains(kept) { return .blank }
+        return keys.words.infinities.contains(kept) ? .number(.nan) : .unreadable
     }
 
-    private enum Words {
-        static let yes = spelled("yes")
-        static let no = spelled("no")
-        static let `true` = spelled("true")
-        static let `false` = spelled("false")
-        static let on = spelled("on")
-        static let off = spelled("off")
-        static let enabled = spelled("enabled")
-        static let disabled = spelled("disabled")
-        static let notAvailable = spelled("n/a")
-        static let none = spelled("none")
-        static let null = spelled("null")
-        static let nan = spelled("nan")
-        static let inf = spelled("inf")
-        static let plusInf = spelled("+inf")
-        static let minusInf = spelled("-inf")
-
-        private static func spelled(_ text: Spelling) -> UInt64 { text.low }
+    /// Takes a number under a name: the short way where there is one, which is nearly always.
+    @inline(__always)
+    mutating func takeNumber(
+        _ name: Node, _ raw: Double, measurement: Source, _ bytes: Span<UInt8>,
+        _ batch: inout SampleBatch, _ directory: inout Directory, _ vocabulary: inout Vocabulary
+    ) throws(Undecodable) {
+        let isOpaque = record.isNative ? opaqueNative : opaqueOther
+        if let place = resolver.place(bytes, name.range, measurement, isOpaque: isOpaque) {
+            let plain = resolver.plain[place]
+            let salt = record.isTelegraf ? plain.telegrafSalt : plain.otherSalt
+            if plain.isPlain, record.isNative || salt == record.lastSalt, record.lastKnown >= 0,
+                !(plain.isContested && record.isPointwise), !record.isFuture,
+                abs(raw) < (plain.hasBlanks ? 2_147_483_632 : 9.2e18),
+                record.lastSalt != .max
+            {
+                let labels = known[record.lastKnown]
+                let value = raw * plain.scale
+                if labels.device != KnownLabels.nobody, !labels.isPartition, value >= plain.low,
+                    value <= plain.high
+                {
+                    batch.tally.points &+= 1
+                    put(
+                        DeviceIndex(labels.device), Metric(rawValue: plain.metric),
+                        isCounter: plain.isCounter, rank: plain.rank, value, 1, &batch)
+                    return
+                }
+            }
+        }
+        try take(
+            name, .number(raw), measurement: measurement, isNumeric: true, bytes, &batch,
+            &directory, &vocabulary)
     }
 
     /// Takes one value under one name; every value ends in the batch or in one counter.
@@ -68,34 +78,31 @@ extension MessageDecoder {
     /// `isNumeric` says whether the value counts as a point even if its name is unknown: a text or
     /// a flag under a strange name is no measurement. `isIncrement` says that it is to be added to
     /// what came before.
+    @inline(never)
     mutating func take(
         _ name: Node, _ value: Scalar, measurement: Source, isNumeric: Bool,
         isIncrement: Bool = false, _ bytes: Span<UInt8>, _ batch: inout SampleBatch,
         _ directory: inout Directory, _ vocabulary: inout Vocabulary
     ) throws(Undecodable) {
         let isOpaque = isNumeric && (record.isNative ? opaqueNative : opaqueOther)
-        var place = resolver.find(
-            bytes, name, tape, measurement: measurement, isOpaque: isOpaque, &vocabulary)
-        var resolution = resolver.known[place]
-        if !isNumeric, resolution.disposition == .unknown || resolution.disposition == .ignored {
-            return
-        }
+        var place =
+            resolver.place(bytes, name.range, measurement, isOpaque: isOpaque)
+            ?? resolver.learn(
+                bytes, name, isInflux: tape.isInflux, measurement, isOpaque: isOpaque,
+                &vocabulary)
+        var disposition = resolver.known[place].disposition
+        if !isNumeric, disposition == .unknown || disposition == .ignored { return }
         batch.tally.points &+= 1
-        if resolution.disposition == .selected {
-            let labels = known[try self.labels(resolution.source, .board, bytes, batch, &directory)]
-            let number = labels.selectors[resolution.selector.rawValue]
-            place =
-                resolver.selection(place, number: number)
-                ?? resolver.select(
-                    place, name, bytes, tape, number: number,
-                    value: selectorValues[Int(number)], vocabulary)
-            resolution = resolver.known[place]
+        if disposition == .selected {
+            place = try select(place, name, bytes, &batch, &directory, vocabulary)
+            disposition = resolver.known[place].disposition
         }
-        switch resolution.disposition {
+        switch disposition {
         case .unknown: return batch.tally.unknownMetric &+= 1
         case .ignored, .selected: return batch.tally.ignored &+= 1
         case .known: break
         }
+        let resolution = resolver.known[place]
         guard case .number(let raw) = value else {
             if case .blank = value {
                 batch.tally.sentinel &+= 1
@@ -110,7 +117,7 @@ extension MessageDecoder {
 
         let level = record.isNative ? .board : resolution.meaning.level
         let source = record.isNative ? .canonical : resolution.source
-        let labels = known[try self.labels(source, level, bytes, batch, &directory)]
+        let labels = known[try self.labels(source, level, bytes, &batch, &directory)]
         guard labels.device != KnownLabels.nobody else { return batch.tally.noDevice &+= 1 }
         let isTaken = apply(
             raw, resolution.meaning, resolution.lane, labels, resolution, points: 1,
@@ -122,11 +129,26 @@ extension MessageDecoder {
         }
     }
 
+    /// The meaning of a name that depends on a label.
+    private mutating func select(
+        _ place: Int, _ name: Node, _ bytes: Span<UInt8>, _ batch: inout SampleBatch,
+        _ directory: inout Directory, _ vocabulary: Vocabulary
+    ) throws(Undecodable) -> Int {
+        let source = resolver.known[place].source
+        let selector = resolver.known[place].selector.rawValue
+        let labels = known[try self.labels(source, .board, bytes, &batch, &directory)]
+        let number = labels.selectors[selector]
+        return resolver.place(place, selected: number)
+            ?? resolver.learn(
+                place, selected: selectorValues[Int(number)], number: number, bytes, name,
+                isInflux: tape.isInflux, vocabulary)
+    }
+
     /// DCGM's "blank, not found, not supported, not permitted", as 32, 64 and floating 64 bits.
     ///
     /// The 64-bit ones survive as 9.22e18 in any format. The others are looked for only where DCGM
     /// speaks, and only exactly: a byte counter may well pass 140 TB.
-    private func isBlank(_ value: Double, _ source: Source) -> Bool {
+    private mutating func isBlank(_ value: Double, _ source: Source) -> Bool {
         guard abs(value) < 9.2e18 else { return true }
         guard source.hasBlanks, value >= 2_147_483_632 else { return false }
         return value <= 2_147_483_647
@@ -138,23 +160,11 @@ extension MessageDecoder {
     /// Carries out what a name means for a value that is a number of a device.
     ///
     /// - Returns: whether the value was taken; if not, it has been counted.
-    @inline(__always)
     private mutating func apply(
         _ raw: Double, _ meaning: Meaning, _ lane: Resolution.Lane, _ labels: KnownLabels,
         _ resolution: Resolution, points: UInt16, isIncrement: Bool, _ batch: inout SampleBatch
     ) -> Bool {
         var value = raw * meaning.scale + meaning.offset
-        guard
-            meaning.combine != .value || labels.isPartition || isIncrement
-                || resolution.isContested || meaning.isFirstOnly
-        else {
-            guard lane.valid.contains(value) else {
-                batch.tally.outOfRange &+= UInt64(points)
-                return false
-            }
-            set(DeviceIndex(labels.device), meaning, lane, value, points, &batch)
-            return true
-        }
         let device = DeviceIndex(labels.device)
         if labels.isPartition, raw == 0, isBoardSensor(meaning.metric) {
             batch.tally.sentinel &+= UInt64(points)
@@ -209,7 +219,7 @@ extension MessageDecoder {
         return false
     }
 
-    private func isBoardSensor(_ metric: Metric) -> Bool {
+    private mutating func isBoardSensor(_ metric: Metric) -> Bool {
         [.powerDraw, .tempCore, .tempMem, .clockCore, .clockMem].contains(metric)
     }
 
@@ -259,10 +269,10 @@ extension MessageDecoder {
         _ part: UInt16, _ points: UInt16, _ batch: inout SampleBatch
     ) -> Bool {
         guard record.isPointwise else {
-            record.pending.append(
+            hold(
                 Record.Pending(
                     device: device, meaning: meaning, lane: lane, part: part, value: value,
-                    points: points))
+                    points: points), &batch)
             return true
         }
         let parts = memory.arrive(part, value, at: record.time, device, meaning.metric)
@@ -280,26 +290,57 @@ extension MessageDecoder {
         return true
     }
 
-    /// Puts together what the fields of a finished record were parts of.
+    /// Keeps a part until its record is finished.
+    ///
+    /// The same part twice is the same field twice: the later one counts. So the list is never
+    /// longer than the tables have parts, whatever a message repeats.
+    private mutating func hold(_ part: Record.Pending, _ batch: inout SampleBatch) {
+        for index in record.pending.indices
+        where record.pending[index].part == part.part
+            && record.pending[index].meaning.metric == part.meaning.metric
+            && record.pending[index].device == part.device
+        {
+            batch.tally.duplicate &+= UInt64(part.points)
+            record.pending[index].value = part.value
+            return
+        }
+        record.pending.append(part)
+    }
+
+    /// Ends a record: puts together what its fields were parts of, and writes its rows.
+    @inline(__always)
     mutating func finishRecord(_ batch: inout SampleBatch) {
-        var first = 0
-        while first < record.pending.count {
+        if !record.pending.isEmpty { combine(&batch) }
+        writeRows(&batch)
+    }
+
+    @inline(__always)
+    private mutating func writeRows(_ batch: inout SampleBatch) {
+        for index in 0..<record.rowCount {
+            let open = record.rows[index]
+            batch.rows.append(
+                SampleBatch.Row(
+                    device: open.device, group: open.group, partition: record.origin.partition,
+                    time: record.time, offset: record.origin.offset, points: open.points))
+            batch.lanes.append(record.lanes(index))
+        }
+        record.firstRow = batch.rows.count
+        record.rowCount = 0
+    }
+
+    @inline(never)
+    private mutating func combine(_ batch: inout SampleBatch) {
+        for first in record.pending.indices where !record.pending[first].isTaken {
             let head = record.pending[first]
-            first += 1
-            guard !head.isTaken else { continue }
             var sum = Combined(head.meaning)
             var points: UInt16 = 0
-            for index in first - 1..<record.pending.count {
-                let part = record.pending[index]
-                guard part.device == head.device, part.meaning.metric == head.meaning.metric
-                else { continue }
+            for index in first..<record.pending.count
+            where record.pending[index].meaning.metric == head.meaning.metric
+                && record.pending[index].device == head.device
+            {
                 record.pending[index].isTaken = true
-                // The same part twice is the same field twice: the later one counts.
-                if sum.replace(part.part, part.value) {
-                    batch.tally.duplicate &+= UInt64(part.points)
-                } else {
-                    points &+= part.points
-                }
+                sum.add(record.pending[index].part, record.pending[index].value)
+                points &+= record.pending[index].points
             }
             guard let whole = sum.value else {
                 batch.tally.applied &+= UInt64(points)
@@ -314,122 +355,122 @@ extension MessageDecoder {
     }
 }
 
-/// A value in the making.
+/// A value in the making; it needs no list of its parts.
 private struct Combined {
     private let combine: Meaning.Combine
     private let metric: Metric
-    private var parts: [(id: UInt16, value: Double)] = []
+    private var count = 0
+    private var total = 0.0
+    private var least = Double.infinity
+    private var flags: UInt16 = 0
+    private var first: Double?
+    private var second: Double?
 
     init(_ meaning: Meaning) {
         combine = meaning.combine
         metric = meaning.metric
     }
 
-    mutating func add(_ id: UInt16, _ value: Double) { parts.append((id, value)) }
-
-    /// Adds a part, or replaces the one that is there; says which.
-    mutating func replace(_ id: UInt16, _ value: Double) -> Bool {
-        if let index = parts.firstIndex(where: { $0.id == id }) {
-            parts[index].value = value
-            return true
-        }
-        parts.append((id, value))
-        return false
+    mutating func add(_ id: UInt16, _ value: Double) {
+        count += 1
+        total += value
+        least = min(least, value)
+        if combine == .flags { flags |= UInt16(value) }
+        if id / 64 == 0 { first = value }
+        if id / 64 == 1 { second = value }
     }
 
     /// The whole, or nil while a part is missing without which it would be wrong.
     var value: Double? {
-        guard !parts.isEmpty else { return nil }
+        guard count > 0 else { return nil }
         switch combine {
         case .ratio:
-            guard let numerator = part(0), let denominator = part(1), denominator > 0
-            else { return nil }
-            return numerator / denominator
-        case .flags:
-            return Double(parts.reduce(0 as UInt16) { $0 | UInt16($1.value) })
-        case .least:
-            return parts.reduce(Double.infinity) { min($0, $1.value) }
-        case .mean:
-            return parts.reduce(0) { $0 + $1.value } / Double(parts.count)
+            guard let first, let second, second > 0 else { return nil }
+            return first / second
+        case .flags: return Double(flags)
+        case .least: return least
+        case .mean: return total / Double(count)
         case .sum, .rate, .value, .peak, .stickyFault, .faultCount:
             // Used without free is not a total.
-            if metric == .memTotal, part(0) == nil || part(1) == nil { return nil }
-            return parts.reduce(0) { $0 + $1.value }
+            if metric == .memTotal, first == nil || second == nil { return nil }
+            return total
         }
-    }
-
-    private func part(_ number: UInt16) -> Double? {
-        parts.first { $0.id / 64 == number }?.value
     }
 }
 
 extension MessageDecoder {
-    /// Puts a value in its place in the batch.
-    @inline(__always)
     private mutating func set(
         _ device: DeviceIndex, _ meaning: Meaning, _ lane: Resolution.Lane, _ value: Double,
         _ points: UInt16, _ batch: inout SampleBatch
     ) {
-        let metric = meaning.metric
-        let row = row(device, UInt16(metric.group), &batch)
-        let number = metric.lane
-        let rankPlace = Int(metric.rawValue)
-        if lane.isCounter {
-            if let old = batch.readings.lastIndex(
-                where: {
-                    Int($0.row) == row && Int($0.lane) == number
-                }, from: row)
-            {
-                guard prevails(meaning, rankPlace, points, &batch) else { return }
-                batch.readings[old] = SampleBatch.Reading(
-                    row: Int32(row), lane: UInt8(number), value: value)
-                return
-            }
-            batch.readings.append(
-                SampleBatch.Reading(row: Int32(row), lane: UInt8(number), value: value))
-        } else {
-            if !batch.lanes[row][number].isNaN {
-                guard prevails(meaning, rankPlace, points, &batch) else { return }
-                batch.lanes[row][number] = Float(value)
-                return
-            }
-            batch.lanes[row][number] = Float(value)
+        put(
+            device, meaning.metric, isCounter: lane.isCounter, rank: meaning.rank, value, points,
+            &batch)
+    }
+
+    /// Puts a value in its place.
+    @inline(__always)
+    private mutating func put(
+        _ device: DeviceIndex, _ metric: Metric, isCounter: Bool, rank: UInt8, _ value: Double,
+        _ points: UInt16, _ batch: inout SampleBatch
+    ) {
+        var row = record.row(device, UInt16(metric.group))
+        if row < 0 {
+            writeRows(&batch)
+            row = record.row(device, UInt16(metric.group))
         }
-        if rankPlace < record.ranks.count { record.ranks[rankPlace] = meaning.rank }
-        batch.rows[row].points &+= points
+        let place = row &* 16 &+ metric.lane
+        if isCounter {
+            if let old = reading(row, metric.lane, &batch) {
+                guard prevails(metric, rank, points, &batch) else { return }
+                batch.readings[old] = reading(row, metric.lane, value)
+                return
+            }
+            batch.readings.append(reading(row, metric.lane, value))
+        } else {
+            let isFilled = !record.values[place].isNaN
+            if isFilled, !prevails(metric, rank, points, &batch) { return }
+            record.values[place] = Float(value)
+            if isFilled { return }
+        }
+        if metric.rawValue < 64 { record.ranks[Int(metric.rawValue)] = rank }
+        record.rows[row].points &+= points
+    }
+
+    @inline(__always)
+    private mutating func reading(_ row: Int, _ lane: Int, _ value: Double) -> SampleBatch.Reading {
+        SampleBatch.Reading(
+            row: Int32(truncatingIfNeeded: record.firstRow &+ row),
+            lane: UInt8(truncatingIfNeeded: lane), value: value)
+    }
+
+    /// A reading of this record in the same lane, which stands among the last of the batch.
+    private mutating func reading(_ row: Int, _ lane: Int, _ batch: inout SampleBatch) -> Int? {
+        var index = batch.readings.count - 1
+        while index >= 0, Int(batch.readings[index].row) >= record.firstRow {
+            let reading = batch.readings[index]
+            if Int(reading.row) == record.firstRow + row, Int(reading.lane) == lane {
+                return index
+            }
+            index -= 1
+        }
+        return nil
     }
 
     /// Whether a second value for one lane replaces the first, which counts as the refused one.
+    @inline(never)
     private mutating func prevails(
-        _ meaning: Meaning, _ place: Int, _ points: UInt16, _ batch: inout SampleBatch
+        _ metric: Metric, _ rank: UInt8, _ points: UInt16, _ batch: inout SampleBatch
     ) -> Bool {
-        guard place < record.ranks.count, record.ranks[place] != meaning.rank else {
+        let place = Int(metric.rawValue)
+        guard place < 64, record.ranks[place] != rank else {
             batch.tally.duplicate &+= UInt64(points)
             return true
         }
         batch.tally.ignored &+= UInt64(points)
-        guard record.ranks[place] < meaning.rank else { return false }
-        record.ranks[place] = meaning.rank
+        guard record.ranks[place] < rank else { return false }
+        record.ranks[place] = rank
         return true
-    }
-
-    /// The row of this record for `device` and `group`, begun where it is missing.
-    @inline(__always)
-    private mutating func row(
-        _ device: DeviceIndex, _ group: UInt16, _ batch: inout SampleBatch
-    ) -> Int {
-        for open in record.rows where open.group == group && open.device == device {
-            return Int(open.row)
-        }
-        let row = batch.rows.count
-        batch.rows.append(
-            SampleBatch.Row(
-                device: device, group: group, partition: record.origin.partition,
-                time: record.time, offset: record.origin.offset, points: 0))
-        batch.lanes.append(SIMD16(repeating: .nan))
-        record.rows.append(
-            Record.OpenRow(device: device, group: group, row: Int32(truncatingIfNeeded: row)))
-        return row
     }
 
     /// A gauge that keeps the last code: the first one seen may be of any age and is no event.
@@ -455,7 +496,7 @@ extension MessageDecoder {
         emit(device, code, "XID \(code)", record.time, &batch)
     }
 
-    func emit(
+    mutating func emit(
         _ device: DeviceIndex, _ code: Int32, _ text: String, _ time: Instant,
         _ batch: inout SampleBatch
     ) {
@@ -464,17 +505,5 @@ extension MessageDecoder {
                 device: device, partition: record.origin.partition, time: time,
                 offset: record.origin.offset, code: code, text: text))
         batch.tally.faults &+= 1
-    }
-}
-
-extension [SampleBatch.Reading] {
-    /// The last reading that fits among those of rows from `row` on, which stand at the end.
-    fileprivate func lastIndex(where fits: (Element) -> Bool, from row: Int) -> Int? {
-        var index = count - 1
-        while index >= 0, Int(self[index].row) >= row {
-            if fits(self[index]) { return index }
-            index -= 1
-        }
-        return nil
     }
 }

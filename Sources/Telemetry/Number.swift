@@ -97,18 +97,17 @@ enum Number {
             &+ ((pairs >> 16) & mask) &* 0x0000_2710_0000_0001) >> 32
     }
 
+    /// `10^count` for 0 to 15, by selection.
+    ///
+    /// How many digits a number has is hard to predict, and a jump gone wrong costs more than three
+    /// multiplications.
     @inline(__always)
     private static func power(_ count: Int) -> UInt64 {
-        switch count {
-        case 1: 10
-        case 2: 100
-        case 3: 1_000
-        case 4: 10_000
-        case 5: 100_000
-        case 6: 1_000_000
-        case 7: 10_000_000
-        default: 100_000_000
-        }
+        let ones: UInt64 = count & 1 == 0 ? 1 : 10
+        let twos: UInt64 = count & 2 == 0 ? 1 : 100
+        let fours: UInt64 = count & 4 == 0 ? 1 : 10_000
+        let eights: UInt64 = count & 8 == 0 ? 1 : 100_000_000
+        return ones &* twos &* (fours &* eights)
     }
 
     private static func readExponent(_ bytes: Span<UInt8>, _ position: inout Int) -> Int? {
@@ -155,13 +154,7 @@ enum Number {
 
     @inline(__always)
     private static func integerPower(_ exponent: Int) -> UInt64 {
-        var result: UInt64 = 1
-        var left = exponent
-        while left >= 8 {
-            result &*= 100_000_000
-            left &-= 8
-        }
-        return left == 0 ? result : result &* power(left)
+        exponent < 16 ? power(exponent) : power(15) &* power(exponent &- 15)
     }
 
     /// `mantissa / divisor` by a 128-bit division whose remainder decides the rounding.

@@ -27,10 +27,70 @@ struct Resolution: Sendable {
     }
 }
 
+/// The part of a resolution that the common case needs: one value, one lane, nothing remembered.
+struct PlainMeaning: Sendable {
+    let low: Double
+    let high: Double
+    let scale: Double
+    /// Which reading of the labels the metric needs, with a Telegraf record and without.
+    let telegrafSalt: UInt32
+    let otherSalt: UInt32
+    let metric: UInt16
+    let rank: UInt8
+    let isCounter: Bool
+    let hasBlanks: Bool
+    let isContested: Bool
+    /// Whether there is no more to it than this.
+    let isPlain: Bool
+
+    init(_ resolution: Resolution) {
+        let meaning = resolution.meaning
+        low = resolution.lane.valid.lowerBound
+        high = resolution.lane.valid.upperBound
+        scale = meaning.scale
+        telegrafSalt = resolution.source.salt(meaning.level, isTelegraf: true)
+        otherSalt = resolution.source.salt(meaning.level, isTelegraf: false)
+        metric = meaning.metric.rawValue
+        rank = meaning.rank
+        isCounter = resolution.lane.isCounter
+        hasBlanks = resolution.source.hasBlanks
+        isContested = resolution.isContested
+        isPlain =
+            resolution.disposition == .known && meaning.combine == .value
+            && resolution.also == nil && !meaning.isFirstOnly && meaning.offset == 0
+    }
+}
+
+extension Source {
+    /// The number under which labels read for this source are remembered.
+    func salt(_ level: Meaning.Level, isTelegraf: Bool) -> UInt32 {
+        salt(level, dialect(isTelegraf: isTelegraf))
+    }
+
+    func salt(_ level: Meaning.Level, _ dialect: Attributes.Dialect) -> UInt32 {
+        UInt32(rawValue) << 8 | UInt32(level.rawValue) << 4 | UInt32(dialect.rawValue)
+    }
+
+    /// Telegraf's own inputs tag as Telegraf does; what it scraped elsewhere keeps its labels.
+    func dialect(isTelegraf: Bool) -> Attributes.Dialect {
+        guard isTelegraf else { return .prometheus }
+        switch self {
+        case .nvidiaSMI, .nvidiaMIG, .rocmSMI, .canonical, .unknown: return .telegraf
+        default: return .prometheus
+        }
+    }
+}
+
 /// Finds the meaning of a name by its bytes; the tables of strings are asked once per name.
 struct Resolver: Sendable {
     private(set) var known: [Resolution] = []
+    /// One for each of `known`.
+    private(set) var plain: [PlainMeaning] = []
     private var map: ByteMap
+    /// By entry of the map: its place in `known`, and the entry that came after it last time.
+    private var places: [Int32] = []
+    private var followers: [Int32] = []
+    private var lastEntry = 0
     /// By place in `known` and number of a label's value.
     private var selected: [UInt64: Int32] = [:]
     private let namesMax: Int
@@ -45,30 +105,62 @@ struct Resolver: Sendable {
     mutating func clearIfFull() {
         guard known.count >= namesMax else { return }
         known.removeAll(keepingCapacity: true)
+        plain.removeAll(keepingCapacity: true)
+        places.removeAll(keepingCapacity: true)
+        followers.removeAll(keepingCapacity: true)
+        lastEntry = 0
         selected.removeAll()
         map.removeAll()
         clears += 1
     }
 
-    /// The place in `known` of the name at `node`.
+    /// The place in `known` of a name that was seen before, or nil.
     ///
     /// `measurement` is the Telegraf input that gives the name its meaning, if any; `isOpaque`
     /// says whether a name that nobody knows becomes a series of its own.
     @inline(__always)
-    mutating func find(
-        _ bytes: Span<UInt8>, _ node: Node, _ tape: borrowing Tape, measurement: Source,
+    mutating func place(
+        _ bytes: Span<UInt8>, _ name: Range<Int>, _ measurement: Source, isOpaque: Bool
+    ) -> Int? {
+        let salt = salt(measurement, isOpaque)
+        // Producers keep the order of their fields: after a name comes the one that came last time.
+        let before = lastEntry
+        let guess = before < followers.count ? Int(followers[before]) : 0
+        if map.isEntry(guess, bytes, name, salt: salt) {
+            lastEntry = guess
+            return Int(places[guess])
+        }
+        let hash = map.hash(bytes, name, salt: salt)
+        guard let entry = map.find(bytes, name, salt: salt, hash: hash) else { return nil }
+        if before < followers.count { followers[before] = entry }
+        lastEntry = Int(entry)
+        return Int(places[lastEntry])
+    }
+
+    @inline(__always)
+    private func salt(_ measurement: Source, _ isOpaque: Bool) -> UInt32 {
+        UInt32(measurement.rawValue) << 1 | (isOpaque ? 1 : 0)
+    }
+
+    /// Gives the name at `node` a place in `known`.
+    @inline(never)
+    mutating func learn(
+        _ bytes: Span<UInt8>, _ node: Node, isInflux: Bool, _ measurement: Source,
         isOpaque: Bool, _ vocabulary: inout Vocabulary
     ) -> Int {
-        let salt = UInt32(measurement.rawValue) << 1 | (isOpaque ? 1 : 0)
+        let salt = salt(measurement, isOpaque)
         let hash = map.hash(bytes, node.range, salt: salt)
-        if let place = map.find(bytes, node.range, salt: salt, hash: hash) {
-            return Int(place)
-        }
-        let text = Text.read(bytes, node, isInflux: tape.isInflux)
-        let made = resolve(text, measurement, isOpaque, &vocabulary)
-        known.append(made)
-        map.add(bytes, node.range, salt: salt, hash: hash, value: Int32(known.count - 1))
+        let text = Text.read(bytes, node, isInflux: isInflux)
+        add(resolve(text, measurement, isOpaque, &vocabulary))
+        map.add(bytes, node.range, salt: salt, hash: hash, value: Int32(places.count))
+        places.append(Int32(known.count - 1))
+        followers.append(0)
         return known.count - 1
+    }
+
+    private mutating func add(_ resolution: Resolution) {
+        known.append(resolution)
+        plain.append(PlainMeaning(resolution))
     }
 
     private func resolve(
@@ -111,21 +203,21 @@ struct Resolver: Sendable {
         return Resolution.Lane(valid: definition.valid, isCounter: definition.kind == .counter)
     }
 
-    /// The place in `known` of the name at `place`, where its label has the value `number`.
-    mutating func select(
-        _ place: Int, _ node: Node, _ bytes: Span<UInt8>, _ tape: borrowing Tape,
-        number: UInt16, value: String, _ vocabulary: Vocabulary
+    /// Gives the name at `place` another place, for series whose label has this value.
+    @inline(never)
+    mutating func learn(
+        _ place: Int, selected value: String, number: UInt16, _ bytes: Span<UInt8>, _ node: Node,
+        isInflux: Bool, _ vocabulary: Vocabulary
     ) -> Int {
-        let key = UInt64(place) << 16 | UInt64(number)
-        if let found = selected[key] { return Int(found) }
-        let name = Text.read(bytes, node, isInflux: tape.isInflux) ?? ""
+        let name = Text.read(bytes, node, isInflux: isInflux) ?? ""
         let row = Catalogue.shared.find(name, selected: value)
-        known.append(row.map { resolution($0, vocabulary) } ?? .refused(.ignored))
-        selected[key] = Int32(known.count - 1)
+        add(row.map { resolution($0, vocabulary) } ?? .refused(.ignored))
+        selected[UInt64(place) << 16 | UInt64(number)] = Int32(known.count - 1)
         return known.count - 1
     }
 
-    func selection(_ place: Int, number: UInt16) -> Int? {
+    /// The place of such series, or nil where they are new.
+    mutating func place(_ place: Int, selected number: UInt16) -> Int? {
         selected[UInt64(place) << 16 | UInt64(number)].map(Int.init)
     }
 }

@@ -110,14 +110,7 @@ extension Tape {
                     continue
                 }
                 guard byte == Byte.quote else { throw Undecodable(.malformed, at: position) }
-                nodes[count] = try string(bytes, &position, count)
-                count &+= 1
-                while position < end, isSpace(bytes[position]) { position &+= 1 }
-                guard position < end, bytes[position] == Byte.colon else {
-                    throw Undecodable(.malformed, at: position)
-                }
-                position &+= 1
-                state = .value
+                state = try members(&nodes, &count, bytes, &position)
                 continue
             }
             if state == .firstElement, byte == Byte.closeBracket {
@@ -128,11 +121,7 @@ extension Tape {
                 continue
             }
 
-            state = .afterValue
-            if byte == Byte.quote {
-                nodes[count] = try string(bytes, &position, count)
-                count &+= 1
-            } else if byte == Byte.openBrace || byte == Byte.openBracket {
+            if byte == Byte.openBrace || byte == Byte.openBracket {
                 guard depth < open.count else { throw Undecodable(.tooDeep, at: position) }
                 open[depth] = Int32(truncatingIfNeeded: count)
                 depth &+= 1
@@ -141,18 +130,61 @@ extension Tape {
                 count &+= 1
                 position &+= 1
                 state = isObject ? .firstKey : .firstElement
-            } else if let number = Number.parse(bytes, at: position) {
-                var made = node(.number, position, number.end, count)
-                made.flag = number.isInteger
-                made.value = number.value
-                nodes[count] = made
-                count &+= 1
-                position = number.end
             } else {
-                nodes[count] = try word(bytes, &position, count)
-                count &+= 1
+                try scalar(&nodes, &count, bytes, &position, byte)
+                state = .afterValue
             }
         }
+    }
+
+    /// Takes members as long as they are plain and close together, which is the common case.
+    ///
+    /// - Returns: what is expected next: a value that opens something, or the end of a member.
+    @inline(__always)
+    private static func members(
+        _ nodes: inout MutableSpan<Node>, _ count: inout Int, _ bytes: Span<UInt8>,
+        _ position: inout Int
+    ) throws(Undecodable) -> State {
+        while true {
+            nodes[count] = try string(bytes, &position, count)
+            count &+= 1
+            while position < bytes.count, isSpace(bytes[position]) { position &+= 1 }
+            guard position < bytes.count, bytes[position] == Byte.colon else {
+                throw Undecodable(.malformed, at: position)
+            }
+            position &+= 1
+            guard position < bytes.count else { throw Undecodable(.malformed, at: position) }
+            let byte = bytes[position]
+            if byte <= Byte.space || byte == Byte.openBrace || byte == Byte.openBracket {
+                return .value
+            }
+            try scalar(&nodes, &count, bytes, &position, byte)
+            guard position &+ 1 < bytes.count, bytes[position] == Byte.comma,
+                bytes[position &+ 1] == Byte.quote
+            else { return .afterValue }
+            position &+= 1
+        }
+    }
+
+    /// A string, a number, or one of the words.
+    @inline(__always)
+    private static func scalar(
+        _ nodes: inout MutableSpan<Node>, _ count: inout Int, _ bytes: Span<UInt8>,
+        _ position: inout Int, _ byte: UInt8
+    ) throws(Undecodable) {
+        if byte == Byte.quote {
+            nodes[count] = try string(bytes, &position, count)
+        } else if let number = Number.parse(bytes, at: position) {
+            nodes[count] = Node(
+                kind: .number, flag: number.isInteger,
+                start: Int32(truncatingIfNeeded: position),
+                end: Int32(truncatingIfNeeded: number.end),
+                next: Int32(truncatingIfNeeded: count &+ 1), value: number.value)
+            position = number.end
+        } else {
+            nodes[count] = try word(bytes, &position, count)
+        }
+        count &+= 1
     }
 
     @inline(__always)
@@ -231,11 +263,7 @@ extension Tape {
     private static func word(
         _ bytes: Span<UInt8>, _ position: inout Int, _ index: Int
     ) throws(Undecodable) -> Node {
-        let known: [(text: Spelling, kind: Node.Kind, value: Double)] = [
-            ("true", .yes, 1), ("false", .no, 0), ("null", .null, 0), ("NaN", .number, .nan),
-            ("Infinity", .number, .infinity), ("-Infinity", .number, -.infinity),
-        ]
-        for (text, kind, value) in known where position + text.count <= bytes.count {
+        for (text, kind, value) in words where position + text.count <= bytes.count {
             guard bytes.spells(position..<position + text.count, text) else { continue }
             var made = node(kind, position, position + text.count, index)
             made.value = value
@@ -244,6 +272,11 @@ extension Tape {
         }
         throw Undecodable(.malformed, at: position)
     }
+
+    private static let words: [(text: Spelling, kind: Node.Kind, value: Double)] = [
+        ("true", .yes, 1), ("false", .no, 0), ("null", .null, 0), ("NaN", .number, .nan),
+        ("Infinity", .number, .infinity), ("-Infinity", .number, -.infinity),
+    ]
 }
 
 /// Influx line protocol: `measurement,tag=v field=1i,other="s" 1763712000000000000`.

@@ -94,6 +94,22 @@ import Testing
     }
 }
 
+extension TallyTests {
+    @Test func `one row that names very many devices is written in turns`() throws {
+        var harness = Harness { $0.opaqueFormats = [.auto] }
+        let names = Catalogue.shared.everything.map(\.name).filter { !$0.contains("{") }
+            .filter { !$0.contains("smi") || !$0.contains("/") }
+        let opaque = (0..<200).map { "x\($0)" }
+        let fields = (names + opaque).map { "\($0)=1" }.joined(separator: ",")
+        try harness.feed(
+            "all,uuid=u,serial_number=s,accelerator_id=a,instance_id=i,neuroncore=1,GPU_I_ID=1,"
+                + "hw.id=1,host=h,vendor=v,index=1 \(fields) 1795248000000000000")
+        #expect(harness.batch.rows.count > Record.rowsMax)
+        #expect(harness.batch.tally.points == UInt64(names.count + opaque.count))
+        #expect(harness.isConsistent)
+    }
+}
+
 @Suite("Fuzz") struct FuzzTests {
     private static let corpus: [[UInt8]] = [
         Fixture.native, Fixture.influx, Fixture.influx + Fixture.influx, Fixture.telegraf,
