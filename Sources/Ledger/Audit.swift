@@ -8,6 +8,12 @@ package struct AuditRow: Sendable, Equatable {
     package let entry: AuditEntry
     /// SHA-256 over the hash of the row before and the canonical JSON of this one.
     package let hash: [UInt8]
+
+    package init(seq: Int64, entry: AuditEntry, hash: [UInt8]) {
+        self.seq = seq
+        self.entry = entry
+        self.hash = hash
+    }
 }
 
 /// The end of the chain: keep it elsewhere, and nobody can rewrite what lies before it unseen.
@@ -17,7 +23,7 @@ package struct AuditHead: Sendable, Equatable {
 
     /// Before the first row: 32 zero bytes.
     package static let genesis = AuditHead(
-        seq: 0, hash: [UInt8](repeating: 0, count: SHA256.byteCount))
+        seq: 0, hash: [UInt8](repeating: 0, count: 32))
 
     package init(seq: Int64, hash: [UInt8]) {
         self.seq = seq
@@ -29,10 +35,7 @@ package struct AuditHead: Sendable, Equatable {
     /// The head after `entry` was added.
     func adding(_ entry: AuditEntry) -> AuditHead {
         let next = seq &+ 1
-        var hasher = SHA256()
-        hasher.update(hash)
-        hasher.update(entry.canonicalJSON(seq: next))
-        return AuditHead(seq: next, hash: hasher.finalize())
+        return AuditHead(seq: next, hash: SHA256.hash(hash + entry.canonicalJSON(seq: next)))
     }
 }
 

@@ -1,0 +1,165 @@
+package import Fleet
+import FoundationEssentials
+
+/// What a person asks of the engine through the API.
+package enum ConsoleCommand: Sendable, Equatable {
+    package enum Action: Sendable, Equatable {
+        case ack, unack, resolve
+        case snooze(Duration)
+        /// To this tier, or to the next one.
+        case escalate(Tier?)
+        case note(String)
+    }
+
+    /// The whole id of an incident that exists, though perhaps not any more.
+    case incident(String, Action, by: String, reason: String)
+    case reload
+}
+
+/// What the engine made of a command, in a sentence for the person who gave it.
+package enum ConsoleReply: Sendable, Equatable {
+    case done(String)
+    case notFound(String)
+    /// Understood, and not possible as things stand.
+    case refused(String)
+    /// The engine did not answer in time, or is on its way out.
+    case unavailable(String)
+}
+
+/// The body of a command, read strictly: an unknown member is a mistake, not noise.
+struct CommandBody {
+    /// Longer names are cut off somewhere down the line; no person has one.
+    static let nameBytesMax = 100
+    static let textBytesMax = 2_000
+    static let snoozeMax = Duration.seconds(86_400)
+    static let verbs = ["ack", "unack", "snooze", "resolve", "escalate", "note"]
+
+    private let members: [String: Member]
+
+    private enum Member: Decodable {
+        case text(String)
+        case number(Double)
+        case null
+        case other
+
+        init(from decoder: any Decoder) throws {
+            guard let container = try? decoder.singleValueContainer() else {
+                self = .other
+                return
+            }
+            if container.decodeNil() {
+                self = .null
+            } else if let text = try? container.decode(String.self) {
+                self = .text(text)
+            } else if let number = try? container.decode(Double.self) {
+                self = .number(number)
+            } else {
+                self = .other
+            }
+        }
+    }
+
+    init(_ bytes: [UInt8]) throws(APIError) {
+        guard let members = try? JSONDecoder().decode([String: Member].self, from: Data(bytes))
+        else {
+            throw APIError(
+                error: #"the body is not a JSON object; send one like {"by": "ana"}"#)
+        }
+        self.members = members
+    }
+
+    func action(_ verb: String) throws(APIError) -> ConsoleCommand.Action {
+        switch verb {
+        case "ack": return .ack
+        case "unack": return .unack
+        case "resolve": return .resolve
+        case "snooze": return .snooze(try duration())
+        case "escalate": return .escalate(try tier())
+        default: return .note(try required("text", example: "replaced the riser"))
+        }
+    }
+
+    func check(_ verb: String) throws(APIError) {
+        var known = ["by", "reason"]
+        switch verb {
+        case "snooze": known.append("duration")
+        case "escalate": known.append("tier")
+        case "note": known = ["by", "text"]
+        default: break
+        }
+        guard let unknown = members.keys.sorted().first(where: { !known.contains($0) }) else {
+            return
+        }
+        throw APIError(
+            error: "\(verb): the member \"\(Plain.line(unknown, max: 40))\" is not known; use "
+                + known.joined(separator: ", "))
+    }
+
+    func by() throws(APIError) -> String {
+        let name = try required("by", example: "ana")
+        guard name.utf8.count <= CommandBody.nameBytesMax, Plain.line(name) == name else {
+            throw APIError(
+                error: "\"by\" is longer than \(CommandBody.nameBytesMax) bytes or holds "
+                    + "characters that cannot be seen; give your name")
+        }
+        return name
+    }
+
+    /// Empty where none was given.
+    func reason() throws(APIError) -> String { try text("reason") ?? "" }
+
+    private func required(_ name: String, example: String) throws(APIError) -> String {
+        guard let text = try text(name), text.contains(where: { !$0.isWhitespace }) else {
+            throw APIError(error: "\"\(name)\" is missing; send {\"\(name)\": \"\(example)\", …}")
+        }
+        return text
+    }
+
+    private func text(_ name: String) throws(APIError) -> String? {
+        switch members[name] {
+        case nil, .null: return nil
+        case .text(let text):
+            guard text.utf8.count <= CommandBody.textBytesMax else {
+                throw APIError(
+                    error: "\"\(name)\" is longer than \(CommandBody.textBytesMax) bytes; "
+                        + "say it shorter")
+            }
+            return text
+        case .number, .other: throw APIError(error: "\"\(name)\" is not a text; put it in quotes")
+        }
+    }
+
+    private func duration() throws(APIError) -> Duration {
+        let text = try required("duration", example: "30m")
+        let units: [Character: Int64] = ["s": 1, "m": 60, "h": 3_600, "d": 86_400]
+        guard let unit = text.last.flatMap({ units[$0] }), let count = Int64(text.dropLast()),
+            count > 0, count <= 86_400
+        else {
+            throw APIError(
+                error: "\"duration\" is \"\(Plain.line(text, max: 40))\", which is no length of "
+                    + "time; write it like 30m or 4h")
+        }
+        let length = Duration.seconds(count * unit)
+        guard length >= .seconds(60), length <= CommandBody.snoozeMax else {
+            throw APIError(
+                error: "\"duration\" is \(length.short); an incident can be snoozed for 1m to "
+                    + "24h. For longer, make a silence with an end and a reason")
+        }
+        return length
+    }
+
+    private func tier() throws(APIError) -> Tier? {
+        var found: Tier?
+        switch members["tier"] {
+        case nil, .null: return nil
+        case .number(let number): found = Int(exactly: number).flatMap(Tier.init(rawValue:))
+        case .text(let text):
+            found = Tier.allCases.first { $0.name == text || "\($0.rawValue)" == text }
+        case .other: break
+        }
+        guard let found else {
+            throw APIError(error: "\"tier\" is none of 1, 2, 3 and \"backstop\"")
+        }
+        return found
+    }
+}
