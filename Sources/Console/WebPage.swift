@@ -14,18 +14,24 @@ extension Console {
             ? "No open incident"
             : "\(open.count) open incident\(open.count == 1 ? "" : "s"), "
                 + "\(counts.unacked) without an owner, \(Plain.money(counts.usdPerHour)) per hour"
+        let warnings = warnings(view)
+        // Silence means something only while somebody listens.
+        let calm =
+            warnings.isEmpty
+            ? "Nothing fires. \(view.deviceCount) devices are watched."
+            : "Nothing is known to fire, and not everything is watched."
         let table =
             open.isEmpty
-            ? "<p class=quiet>Nothing fires. \(view.deviceCount) devices are watched.</p>"
+            ? "<p class=quiet>\(calm)</p>"
             : """
-            <table><thead><tr><th>Severity<th>What<th>Where<th>Since<th class=n>$/h<th>Who
+            <table class=list><thead><tr><th>Severity<th>What<th>Where<th>Since<th class=n>$/h<th>Who
             </thead><tbody>\(rows.joined(separator: "\n"))</tbody></table>
             """
         let hidden = open.count - rows.count
         let more = hidden > 0 ? "<p>\(hidden) more are in the API.</p>" : ""
         return WebPage.response(
             title: headline, refresh: true,
-            body: "<h1>\(Plain.html(headline))</h1>\(warnings(view))\(table)\(more)"
+            body: "<h1>\(Plain.html(headline))</h1>\(warnings)\(table)\(more)"
                 + WebPage.footer(view))
     }
 
@@ -62,12 +68,17 @@ private enum WebPage {
         th,td{text-align:left;vertical-align:top;padding:.45rem .6rem;border-bottom:1px solid #8884}
         th{font-size:.8rem;font-weight:600;opacity:.75} td.n,th.n{text-align:right;white-space:nowrap}
         td.s{white-space:nowrap} a{color:inherit} small{opacity:.75} dt{font-weight:600}
-        dd{margin:0 0 .5rem} .quiet{opacity:.75}
+        dl{display:grid;grid-template-columns:max-content 1fr;gap:.3rem 1.2rem} dd{margin:0}
+        td,dd,li{overflow-wrap:anywhere} .quiet{opacity:.75}
         .sev{display:inline-block;padding:.05rem .5rem;border-radius:.6rem;font-size:.85rem;
         color:#fff;background:#57606a} .critical{background:#b3131c} .high{background:#9a4a00}
         .medium{background:#745c00} .warn{padding:.6rem .8rem;border-left:.3rem solid #b3131c;
         background:#b3131c1a} .act{padding:.6rem .8rem;border-left:.3rem solid #1a7f37;
         background:#1a7f371a} footer{margin-top:2rem;font-size:.8rem;opacity:.75}
+        @media(max-width:46rem){.list thead{display:none}
+        .list tbody,.list tr,.list td{display:block;border:0;padding:.1rem 0;text-align:left}
+        .list tr{border-bottom:1px solid #8886;padding:.7rem 0}
+        .list td[data-name]::before{content:attr(data-name) " ";font-size:.8rem;opacity:.75}}
         """
 
     static func response(title: String, refresh: Bool, body: String) -> Response {
@@ -90,11 +101,12 @@ private enum WebPage {
             <tr><td>\(severity(incident))
             <td><a href="/incidents/\(link(incident.id))">\(Plain.html(incident.title, max: 160))</a>
             <br><small>\(Plain.html(incident.summary, max: 240))</small>
-            <td>\(Plain.html("\(incident.blame.kind) \(incident.blame.name)", max: 120))\(devices)
-            <td class=s><time datetime="\(incident.since.instant.rfc3339)">\
+            <br><small>\(Plain.html(incident.id))</small>
+            <td data-name=on>\(Plain.html("\(incident.blame.kind) \(incident.blame.name)", max: 120))\(devices)
+            <td class=s data-name=since><time datetime="\(incident.since.instant.rfc3339)">\
             \(Plain.age(incident.since.instant, at: now))</time>
-            <td class=n>\(Plain.money(incident.cost.usdPerHour))
-            <td>\(Plain.html(incident.escalation.who(), max: 120))
+            <td class=n data-name="$/h">\(Plain.money(incident.cost.usdPerHour))
+            <td data-name=who>\(Plain.html(incident.escalation.who(), max: 120))
             """
     }
 
@@ -104,7 +116,7 @@ private enum WebPage {
         if !incident.runbook.isEmpty {
             html += "<p class=act><b>First:</b> \(Plain.html(incident.runbook, max: 1_000))</p>"
         }
-        html += "<dl>"
+        html += "<dl><dt>Incident<dd>\(Plain.html(incident.id))"
         for (name, value) in IncidentText.facts(incident, now) {
             html += "<dt>\(Plain.html(name))<dd>\(Plain.html(value, max: 1_000))"
         }

@@ -66,7 +66,7 @@ final class Engine {
     /// A disk that refuses is asked again this often.
     private static let retryEvery = Duration.seconds(1)
 
-    /// - Parameter restored: what came of putting back the past; stored with the first turn.
+    /// What came of putting back the past, `restored`, is stored with the first turn.
     init(
         desk: Desk, restored: Outcome, ledger: Ledger, dispatcher: Dispatcher,
         mailbox: Mailbox<Input>, board: Board, settings: Settings, clock: WallClock, log: Log,

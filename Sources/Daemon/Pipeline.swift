@@ -18,10 +18,7 @@ struct Pipeline: ~Copyable {
     private var detection: Detection
     private var rules: RuleEngine
 
-    /// - Parameters:
-    ///   - formats: wire format by topic.
-    ///   - roster: devices that an earlier process knew.
-    ///   - firing: findings that fired when it ended.
+    /// `formats` are by topic; `roster` and `firing` are what an earlier process knew.
     init(
         book: RuleBook, formats: [String: WireFormat], decoding: DecoderSettings, devicesMax: Int,
         roster: [Device], firing: [Finding]
@@ -65,9 +62,7 @@ struct Pipeline: ~Copyable {
     /// The batch through detectors and rules, then time itself.
     ///
     /// A partition that is read to its end has come as far as any other: what is silent there is
-    /// silent, not late.
-    ///
-    /// - Parameter caughtUp: indices of the partitions that are read to their end.
+    /// silent, not late. `caughtUp` holds the indices of the partitions that are.
     mutating func judge(caughtUp: [Int]) -> (findings: [Finding], tally: Tally) {
         let found = rules.process(&batch, detection: &detection, directory: &directory)
         let frontier = Instant(milliseconds: detection.frontier)

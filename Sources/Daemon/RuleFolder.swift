@@ -19,8 +19,8 @@ package struct RuleFolder: Sendable {
 
     /// Reads every `.yaml` of `directory` but the `*.test.yaml`.
     ///
-    /// - Parameter destinations: the names that people's channels may use; nil leaves them alone.
-    /// - Returns: nil where there was any problem; every one is in `problems`.
+    /// `destinations` are the names that people's channels may use; nil leaves them alone. Answers
+    /// nil where there was any problem; every one is in `problems`.
     package static func load(
         _ directory: String, destinations: Set<String>?, problems: Problems
     ) -> RuleFolder? {

@@ -7,9 +7,7 @@ final class ChildProcess {
     private let input = Pipe()
     private let output = Pipe()
 
-    /// Starts the program `name` that lies beside this one, or this one itself.
-    ///
-    /// - Parameter errors: file for its standard error, from the start.
+    /// Starts the program `name` that lies beside this one; `errors` takes its standard error.
     init(_ name: String, _ arguments: [String], errors: String) throws(SimulationError) {
         let own =
             (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? ""
