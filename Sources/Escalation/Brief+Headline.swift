@@ -7,7 +7,10 @@ extension Brief {
     ///
     /// The first 200 characters of the summary are enough to act on: what, where, since when,
     /// dollars per hour, the first action and the command that takes it.
-    package init(_ incident: Incident, _ episode: Episode, at time: Instant) {
+    package init(
+        _ incident: Incident, _ episode: Episode, at time: Instant,
+        staleAfter: Duration = Brief.staleAfter
+    ) {
         self.init(
             title: incident.title, summary: "", blame: incident.blame, symptom: incident.symptom,
             severity: min(episode.severity, incident.severity), since: incident.since)
@@ -20,14 +23,14 @@ extension Brief {
         costTotal = incident.costTotal(at: time)
         runbook = incident.runbook
         acknowledgedBy = if case .acked(let name) = episode.response { name } else { "" }
-        isStale = time - incident.lastEventAt > Brief.staleAfter
+        isStale = time - incident.lastEventAt > staleAfter
         summary = Brief.headline(incident, at: time) + Brief.details(incident, episode, self)
     }
 
     /// A list of names that nobody reads to its end; `deviceCount` has the number.
     static let devicesMax = 50
     /// Event time that is older is news of the past (reference, accelerators 3.10).
-    static let staleAfter = Duration.seconds(600)
+    package static let staleAfter = Duration.seconds(600)
     /// What a telephone shows without a touch.
     static let headlineMax = 200
 

@@ -27,6 +27,8 @@ package struct Desk: Sendable {
     package internal(set) var policy: EscalationPolicy
     package internal(set) var prices: PriceBook
     package internal(set) var counters = Counters()
+    /// Event time that is older is news of the past, and its pages say so.
+    package var staleAfter = Brief.staleAfter
     var casebook: Casebook
     var episodes: [String: Episode] = [:]
     var silencesByID: [String: Silence] = [:]
