@@ -18,6 +18,8 @@ struct IntakeStep: Sendable {
     /// Devices that are new, moved, or were seen again after a while.
     var devices: [Device] = []
     var removedDevices: [String] = []
+    /// When something was last heard of each topic.
+    var heard: [String: Instant] = [:]
 
     var isEmpty: Bool {
         findings.isEmpty && positions.isEmpty && devices.isEmpty && removedDevices.isEmpty
@@ -200,6 +202,7 @@ final class Engine {
             pending.devices += step.devices
             pending.removedDevices += step.removedDevices
             pending.findings += step.findings
+            pending.counters.merge(InputWatch.counters(step.heard)) { $1 }
             if !step.findings.isEmpty {
                 fold(desk.take(step.findings, members: { step.members[$0] ?? [] }, at: now))
             }
