@@ -135,7 +135,8 @@ final class Engine {
                 waiting: waitMilliseconds(), urgentOnly: isFull && !stopping)
             turn(inputs)
         }
-        for _ in 0..<5 where !pending.isEmpty && broken == nil {
+        // Once more: a lock may have gone meanwhile; a disk does not empty itself in a second.
+        if !pending.isEmpty, broken == nil {
             store(at: clock.now(), force: true)
         }
         finish()
