@@ -62,9 +62,7 @@ extension Brief {
         var lines = [incident.title]
         if incident.summary.count > 60 { lines.append(incident.summary) }
         for evidence in incident.lead?.evidence.prefix(6) ?? [] {
-            lines.append(
-                "\(evidence.name) \(evidence.value) \(evidence.unit)"
-                    + (evidence.against.isEmpty ? "" : " (\(evidence.against))"))
+            lines.append(evidence.phrase)
         }
         if !incident.runbook.isEmpty { lines.append("First: \(incident.runbook)") }
         if !incident.costBasis.isEmpty {
