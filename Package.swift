@@ -104,7 +104,8 @@ let package = Package(
         tests("RollingStatistics", "RollingStatistics"),
         tests("Telemetry", "Telemetry", "Fleet"),
         tests("Detection", "Detection", "Fleet", "RollingStatistics", "Telemetry"),
-        tests("Rules", "Rules", "Fleet", "Configuration", "Detection", "Telemetry"),
+        tests(
+            "Rules", "Rules", "Fleet", "Configuration", "Detection", "Telemetry", "Simulation"),
         tests("Incidents", "Incidents", "Fleet", "Configuration", "Rules"),
         tests("Escalation", "Escalation", "Fleet", "Configuration", "Incidents", "Rules"),
         tests("Edge", "Fleet", "Configuration", "HTTP", "Observability", "SQLite"),

@@ -32,13 +32,6 @@ package struct Finding: Codable, Sendable {
         /// The limit or baseline it was held against, in words.
         package var against: String
 
-        /// `power.ratio 0.31 (threshold 0.60)`, rounded to what a person reads.
-        package var text: String {
-            let shown = unit.isEmpty || unit == "ratio" || unit == "count" || unit == "bitmask"
-            let number = readable(value) + (shown ? "" : " \(unit)")
-            return against.isEmpty ? "\(name) \(number)" : "\(name) \(number) (\(against))"
-        }
-
         package init(name: String, value: Double, unit: String, against: String) {
             self.name = name
             self.value = value
