@@ -114,6 +114,8 @@ let package = Package(
         tests("Console", "Console", "Fleet", "Incidents", "Escalation", "HTTP", "Ledger"),
         tests("Daemon", "Daemon", "Fleet", "Configuration", "Kafka"),
         tests("Simulation", "Simulation", "Fleet", "Telemetry"),
-        tests("Acceptance", "Fleet", "HTTP", "Kafka", "Simulation"),
+        tests(
+            "Acceptance", "CRdKafka", "Console", "Fleet", "HTTP", "Kafka", "Ledger", "Simulation",
+            "Telemetry"),
     ]
 )

@@ -36,6 +36,21 @@ package struct EscalationDocument: Codable, Sendable, Equatable {
 
     package init(_ episode: Episode) {
         self.init(phase: episode.phase.rawValue, generation: episode.generation)
+        switch episode.response {
+        case .unacked: response = "unacked"
+        case .acked:
+            response = "acked"
+            until = episode.ackDeadline.map(Timestamp.init)
+        case .snoozed:
+            response = "snoozed"
+            until = episode.snoozeDeadline.map(Timestamp.init)
+        }
+        holder = episode.response.holder ?? ""
+        tier = episode.tier?.rawValue
+        nextPageAt = episode.levelDeadline.map(Timestamp.init)
+        masks = episode.masks.map(\.description)
+        paged = episode.paged
+        flapping = episode.isFlapping
     }
 
     /// `ana until 14:05`, `snoozed by ana`, `tier 2`, `silenced`, `nobody`.
