@@ -116,6 +116,8 @@ let package = Package(
             "Console", "Console", "Fleet", "Rules", "Incidents", "Escalation", "HTTP", "Ledger"),
         tests("Daemon", "Daemon", "Fleet", "Configuration", "Kafka"),
         tests("Simulation", "Simulation", "Fleet", "Telemetry"),
-        tests("Acceptance", "Fleet", "HTTP", "Kafka", "Simulation"),
+        tests(
+            "Acceptance", "CRdKafka", "Console", "Fleet", "HTTP", "Kafka", "Ledger", "Simulation",
+            "Telemetry"),
     ]
 )

@@ -37,16 +37,15 @@ package struct EscalationDocument: Codable, Sendable, Equatable {
     package init(_ episode: Episode) {
         self.init(phase: episode.phase.rawValue, generation: episode.generation)
         switch episode.response {
-        case .unacked: break
-        case .acked(let name):
+        case .unacked: response = "unacked"
+        case .acked:
             response = "acked"
-            holder = name
             until = episode.ackDeadline.map(Timestamp.init)
-        case .snoozed(let name):
+        case .snoozed:
             response = "snoozed"
-            holder = name
             until = episode.snoozeDeadline.map(Timestamp.init)
         }
+        holder = episode.response.holder ?? ""
         tier = episode.tier?.rawValue
         nextPageAt = episode.levelDeadline.map(Timestamp.init)
         masks = episode.masks.map(\.description)

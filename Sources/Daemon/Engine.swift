@@ -33,6 +33,8 @@ final class Engine {
         case step(IntakeStep)
         case command(
             Command, by: String, via: String, reply: @Sendable (Result<Void, Refusal>) -> Void)
+        /// A delivery is about to be sent; `stored` is called when the ledger says so too.
+        case began(Delivery, stored: @Sendable () -> Void)
         case delivered(DeliveryResult)
         case reload(RuleFolder)
         case audit(AuditEntry)
@@ -143,6 +145,9 @@ final class Engine {
             } catch {
                 reply(.failure(error))
             }
+        case .began(let delivery, let stored):
+            pending.deliveries.append(delivery)
+            replies.append(stored)
         case .delivered(let result):
             pending.deliveries.append(result.delivery)
             guard let outcome = result.outcome else { return }
