@@ -37,6 +37,8 @@ package struct ConsoleView: Sendable {
     package var deviceCount = 0
     /// Every incident that is not closed.
     package var cases: [CaseRecord] = []
+    /// Every silence that did not end yet.
+    package var silences: [Silence] = []
     package var auditHead: AuditHead?
 
     package init(

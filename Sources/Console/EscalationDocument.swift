@@ -37,17 +37,18 @@ package struct EscalationDocument: Codable, Sendable, Equatable {
     package init(_ episode: Episode) {
         self.init(phase: episode.phase.rawValue, generation: episode.generation)
         switch episode.response {
-        case .unacked: response = "unacked"
-        case .acked:
+        case .unacked: break
+        case .acked(let name):
             response = "acked"
+            holder = name
             until = episode.ackDeadline.map(Timestamp.init)
-        case .snoozed:
+        case .snoozed(let name):
             response = "snoozed"
+            holder = name
             until = episode.snoozeDeadline.map(Timestamp.init)
         }
-        holder = episode.response.holder ?? ""
         tier = episode.tier?.rawValue
-        nextPageAt = episode.levelDeadline.map(Timestamp.init)
+        nextPageAt = episode.isRunning ? episode.levelDeadline.map(Timestamp.init) : nil
         masks = episode.masks.map(\.description)
         paged = episode.paged
         flapping = episode.isFlapping

@@ -135,7 +135,7 @@ package enum IncidentText {
     }
 
     /// Columns two spaces apart; those in `right` end on one line, and no line ends in spaces.
-    private static func aligned(_ rows: [[String]], right: Set<Int> = []) -> String {
+    static func aligned(_ rows: [[String]], right: Set<Int> = []) -> String {
         var widths: [Int] = []
         for row in rows {
             for (column, cell) in row.enumerated() {

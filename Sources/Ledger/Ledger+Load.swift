@@ -52,6 +52,8 @@ extension Ledger {
         let firing = try stored(
             "SELECT rule || ' on ' || kind || ' ' || name, body FROM firing ORDER BY rowid")
         state.firing = read(Finding.self, firing, of: "firing", &state.unreadable)
+        let silences = try stored("SELECT id, body FROM silences ORDER BY id")
+        state.silences = read(Silence.self, silences, of: "silences", &state.unreadable)
         let counters = try database.rows("SELECT name, value FROM counters") {
             ($0.text(0), $0.integer(1))
         }
