@@ -94,7 +94,8 @@ let package = Package(
         .executableTarget(
             name: "tocsin-bench",
             dependencies: [
-                "Fleet", "RollingStatistics", "Telemetry", "Detection", "Rules", "Kafka",
+                "Fleet", "Configuration", "RollingStatistics", "Telemetry", "Rules", "Kafka",
+                "Daemon", "Simulation",
             ],
             swiftSettings: house),
 
