@@ -94,7 +94,8 @@ let package = Package(
         .executableTarget(
             name: "tocsin-bench",
             dependencies: [
-                "Fleet", "RollingStatistics", "Telemetry", "Detection", "Rules", "Kafka",
+                "Fleet", "Configuration", "RollingStatistics", "Telemetry", "Rules", "Kafka",
+                "Daemon", "Simulation",
             ],
             swiftSettings: house),
 
@@ -104,16 +105,20 @@ let package = Package(
         tests("RollingStatistics", "RollingStatistics"),
         tests("Telemetry", "Telemetry", "Fleet"),
         tests("Detection", "Detection", "Fleet", "RollingStatistics", "Telemetry"),
-        tests("Rules", "Rules", "Fleet", "Configuration", "Detection", "Telemetry"),
+        tests(
+            "Rules", "Rules", "Fleet", "Configuration", "Detection", "Telemetry", "Simulation"),
         tests("Incidents", "Incidents", "Fleet", "Configuration", "Rules"),
         tests("Escalation", "Escalation", "Fleet", "Configuration", "Incidents", "Rules"),
         tests("Edge", "Fleet", "Configuration", "HTTP", "Observability", "SQLite"),
         tests("Kafka", "Kafka", "CRdKafka"),
         tests("Notification", "Notification", "Fleet", "Escalation", "HTTP", "Observability"),
         tests("Ledger", "Ledger", "Fleet", "Incidents", "Escalation", "Rules", "SQLite"),
-        tests("Console", "Console", "Fleet", "Incidents", "Escalation", "HTTP", "Ledger"),
+        tests(
+            "Console", "Console", "Fleet", "Rules", "Incidents", "Escalation", "HTTP", "Ledger"),
         tests("Daemon", "Daemon", "Fleet", "Configuration", "Kafka"),
         tests("Simulation", "Simulation", "Fleet", "Telemetry"),
-        tests("Acceptance", "Fleet", "HTTP", "Kafka", "Simulation"),
+        tests(
+            "Acceptance", "CRdKafka", "Console", "Fleet", "HTTP", "Kafka", "Ledger", "Simulation",
+            "Telemetry"),
     ]
 )

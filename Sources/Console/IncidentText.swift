@@ -1,4 +1,5 @@
 package import Fleet
+import Rules
 
 /// Incidents as text for a terminal: what, where, since when, how bad, who, what to do first.
 ///
@@ -110,10 +111,10 @@ package enum IncidentText {
 
     /// `power.ratio 0.31 (threshold 0.60)`.
     static func words(_ evidence: FindingDocument.Evidence) -> String {
-        let value = evidence.value.map { "\($0)" } ?? "no number"
-        let unit = evidence.unit.isEmpty ? "" : " \(evidence.unit)"
-        let against = evidence.against.isEmpty ? "" : " (\(evidence.against))"
-        return "\(evidence.name) \(value)\(unit)\(against)"
+        Finding.Evidence(
+            name: evidence.name, value: evidence.value ?? .nan, unit: evidence.unit,
+            against: evidence.against
+        ).phrase
     }
 
     static func outcome(_ sent: DeliveryDocument) -> String {

@@ -274,6 +274,7 @@ extension Board {
                 version: Daemon.version, instance: instance, at: now, startedAt: startedAt,
                 engineAliveAt: state.engineAt)
             view.notReady = reasons
+            view.reloadFailure = state.reloadFailure
             view.partitions = state.positions.map { partition, offset in
                 ConsoleView.PartitionView(
                     partition: partition, nextOffset: offset, lag: state.lag[partition] ?? nil,

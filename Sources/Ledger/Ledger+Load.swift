@@ -31,10 +31,6 @@ extension Ledger {
             SELECT id, body FROM deliveries WHERE state IN ('queued', 'inflight') ORDER BY rowid
             """)
         state.deliveries = read(Delivery.self, deliveries, of: "deliveries", &state.unreadable)
-        for index in state.deliveries.indices where state.deliveries[index].state == .inflight {
-            state.deliveries[index].state = .queued
-            state.deliveries[index].mayRepeat = true
-        }
     }
 
     private func loadInputs(_ state: inout LedgerState) throws(DatabaseError) {

@@ -189,6 +189,7 @@ extension ConditionReader {
     private static let detectors = [
         "threshold", "state", "delta", "rate", "zscore", "flatline", "steady", "absence", "event",
         "count", "peer", "cusum", "usual", "duration", "forecast",
+        "seasonal",
     ]
 
     private func readLeaf(_ section: Section, inDevice: Bool) -> Condition? {
@@ -243,7 +244,8 @@ extension ConditionReader {
         case ("threshold", .counter):
             section.report(
                 "'\(leaf.metric)' is a counter: ask its 'rate' or 'delta', not a threshold")
-        case ("zscore", .state), ("peer", .state), ("cusum", .state), ("forecast", .state):
+        case ("zscore", .state), ("peer", .state), ("cusum", .state), ("forecast", .state),
+            ("seasonal", .state):
             section["detector"]?.report(
                 "'\(detector)' asks a level, and '\(leaf.metric)' is a state")
         default: break
@@ -307,6 +309,9 @@ extension ConditionReader {
         case "cusum":
             statistics += 1
             return .cusum(readCusum(section))
+        case "seasonal":
+            statistics += 1
+            return .seasonal(readSeasonal(section))
         case "usual":
             facts += 1
             return .usual(window: section["window"]?.milliseconds() ?? 604_800_000)
@@ -471,6 +476,19 @@ extension ConditionReader {
         } else {
             test.budget = section.required("budget")?.float(in: 1e-9...1e15) ?? 1
         }
+        return test
+    }
+
+    private func readSeasonal(_ section: Section) -> SeasonalTest {
+        var test = SeasonalTest()
+        test.z = section.required("z")?.float(in: 1...100) ?? test.z
+        test.floor = section.required("floor")?.float(in: 0...1e15) ?? 0
+        test.direction = readDirection(section)
+        test.every = section["every"]?.milliseconds() ?? test.every
+        if !(10_000...3_600_000).contains(test.every) {
+            section["every"]?.report("'every' must be 10s to 1h")
+        }
+        test.isDaily = section["season"]?.choice([("week", false), ("day", true)]) ?? false
         return test
     }
 

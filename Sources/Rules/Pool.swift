@@ -203,9 +203,12 @@ enum Drift {
         let down = pool.numbers[n + 5] + (-departure - test.deadband)
         pool.numbers[n + 4] = min(max(up, 0), full)
         pool.numbers[n + 5] = min(max(down, 0), full)
-        // A longer reference is a better one, but what departs must not become part of it.
-        if learned * Float(test.every) < Float(test.frozen), abs(departure) <= test.deadband {
-            pool.numbers[n] += mean
+        // A longer reference is a better one, but what departs must not become part of it: it
+        // counts as no further off than the deadband. Left out, it would leave a reference that
+        // began with an evaluation phase wrong for good.
+        if learned * Float(test.every) < Float(test.frozen) {
+            let most = test.isRelative ? abs(reference) * test.deadband : test.deadband
+            pool.numbers[n] += min(max(mean, reference - most), reference + most)
             pool.numbers[n + 1] = learned + 1
         }
     }

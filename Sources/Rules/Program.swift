@@ -22,6 +22,7 @@ struct CompiledRule {
     /// Judged at each tick of the device instead of at steps.
     let isTick: Bool
     let isShadow: Bool
+    let blamesSilent: Bool
     /// Compiled rules that may silence this one.
     var sources: [Int] = []
     /// Compiled rules that this one may silence.
@@ -52,7 +53,7 @@ struct CompiledNode {
 struct CompiledLeaf {
     enum Kind: UInt8 {
         case threshold, state, delta, rate, zscore, flatline, steady, absence, event, count
-        case peer, cusum, usual, duration, forecast
+        case peer, cusum, usual, duration, forecast, seasonal
     }
 
     var kind = Kind.threshold
@@ -87,6 +88,9 @@ struct CompiledLeaf {
     var forecast = ForecastTest()
     /// Its slot among the peers' cached cohorts.
     var peerSlot: Int32 = -1
+    var seasonal = SeasonalTest()
+    /// Its number among the leaves that ask for a season.
+    var season: Int32 = -1
 }
 
 /// A count, with its codes in the program's table: leaves hold nothing that must be counted.
@@ -129,6 +133,8 @@ struct Program {
     var deviceRules = 0
     var groupRules = [Int](repeating: 0, count: CohortKind.allCases.count)
     var peerSlots = 0
+    /// Leaves that ask for a season, each with the root of its rule and the scope it is asked of.
+    var seasons: [(root: Int, group: CohortKind?)] = []
     var groupsWithZ: UInt16 = 0
     /// Codes that counts ask for; empty for any.
     var codeSets: [Set<Int32>] = []
@@ -219,7 +225,8 @@ struct Program {
                 clearHold: rule.clearHold, required: rule.gate.required.rawValue,
                 refused: rule.gate.refused.rawValue, membersMin: rule.gate.membersMin,
                 membersMax: rule.gate.membersMax, hostPresent: rule.gate.hostPresent,
-                isEvent: isEvent, isTick: isTick, isShadow: rule.mode == .shadow))
+                isEvent: isEvent, isTick: isTick, isShadow: rule.mode == .shadow,
+                blamesSilent: rule.blamesSilent))
         if isEvent { events.append(rules.count - 1) }
         if isTick { subscribe(rules.count - 1, firstLeaf..<leaves.count) }
         if own.contains(where: { $0.kind == .count }) { countsEvents = true }
@@ -448,6 +455,12 @@ extension Program {
             compiled.window = test.window
             compiled.time = takeTimes(1, group)
             compiled.number = takeNumbers(Pool.points, group)
+        case .seasonal(let test):
+            compiled.kind = .seasonal
+            compiled.seasonal = test
+            compiled.isExhaustive = true
+            compiled.season = Int32(seasons.count)
+            seasons.append((rootInWork, group))
         }
         leaves.append(compiled)
     }

@@ -26,6 +26,8 @@ package struct Rule: Sendable {
     package var cost = CostClass.none
     /// Whether the other members of the job wait for the blamed device.
     package var costsAllMembers = false
+    /// Names the members that are silent instead of all of them.
+    package var blamesSilent = false
     package var inhibits: [Inhibition] = []
     package var mode = Mode.live
     package var labels: [(key: LabelKey, value: String)] = []
@@ -145,6 +147,7 @@ package enum Test: Sendable {
     case usual(window: Int64)
     case duration(DurationTest)
     case forecast(ForecastTest)
+    case seasonal(SeasonalTest)
 }
 
 package struct StateTest: Sendable {
@@ -212,4 +215,15 @@ package struct ForecastTest: Sendable {
     /// Per minute, in the unit of the metric.
     package var slopeMin: Float = 0
     package var determinationMin: Float = 0.8
+}
+
+package struct SeasonalTest: Sendable {
+    package var z: Float = 4
+    package var direction = Direction.both
+    /// The smallest deviation worth the name, in the unit of the metric.
+    package var floor: Float = 0
+    /// One mean stands for so many milliseconds.
+    package var every: Int64 = 300_000
+    /// The hours of a day instead of those of a week.
+    package var isDaily = false
 }

@@ -150,6 +150,8 @@ extension RuleEngine {
             return forecast(leaf, value, now, timeAt: time, at: number, inDevice: true)
         case .duration:
             return duration(leaf, value, now, timeAt: time, at: number, inDevice: true, isFiring)
+        case .seasonal:
+            return seasonal(leaf, nil, device, value, now, isFiring, detection)
         default:
             return .unknown
         }
@@ -198,14 +200,16 @@ extension RuleEngine {
         return max(90_000, Int64(detection.devices[device].interval * 4_000))
     }
 
-    /// What a value is a share of.
-    private func base(
+    /// What a value is a share of; nil where it is one of nothing, or that is not known.
+    func base(
         of leaf: CompiledLeaf, _ device: Int, _ detection: borrowing Detection
     ) -> Float? {
         let base: Float
         if leaf.relative == -2 {
             guard let mean = detection.slowMean(of: device, leaf.metric) else { return nil }
             base = mean
+        } else if leaf.relative < 0 {
+            return nil
         } else {
             base = values[device * program.registerGroups * 16 + Int(leaf.relative)]
         }
@@ -314,6 +318,14 @@ extension RuleEngine {
         let z = peers.score(own, floor: leaf.peer.floor)
         let limit = isFiring ? leaf.peer.z * 0.8 : leaf.peer.z
         return Truth(limit < 0 ? z < limit : z > limit)
+    }
+
+    /// The value that the peers of a device have now.
+    mutating func peerMedian(
+        _ leaf: CompiledLeaf, _ device: Int, _ now: Int64, _ detection: borrowing Detection
+    ) -> Float? {
+        guard let (kind, cohort) = cohort(of: leaf, device, detection) else { return nil }
+        return agreement(leaf, kind, cohort, now, detection, offsets: false)?.median
     }
 
     private func cohort(
@@ -430,6 +442,23 @@ extension RuleEngine {
             pool.numbers[number + 1] += 1
             let known = pool.numbers[number + 2]
             return known.isNaN ? .unknown : Truth(rawValue: UInt8(known)) ?? .unknown
+        }
+    }
+
+    /// Whether the last mean lies far from what is usual at this hour.
+    mutating func seasonal(
+        _ leaf: CompiledLeaf, _ group: CohortKind?, _ subject: Int, _ value: Float, _ now: Int64,
+        _ isFiring: Bool, _ detection: borrowing Detection
+    ) -> Truth {
+        let z = seasons.feed(
+            leaf.seasonal, leaf.season, subject, value, at: now, group: group?.rawValue ?? -1,
+            name: { group.map { detection.cohorts.name($0, Int32(subject)) } ?? "" })
+        guard let z else { return .unknown }
+        let limit = isFiring ? leaf.seasonal.z * 0.8 : leaf.seasonal.z
+        switch leaf.seasonal.direction {
+        case .up: return Truth(z > limit)
+        case .down: return Truth(z < -limit)
+        case .both: return Truth(abs(z) > limit)
         }
     }
 
@@ -562,7 +591,45 @@ enum Forecast {
         guard abs(perMinute) >= test.slopeMin, line.fit >= test.determinationMin else { return .no }
         let seconds = (test.limit - line.level) / line.slope
         // Beyond the limit already is not a forecast; another rule says so.
-        return Truth(seconds >= 0 && seconds * 1_000 <= Float(test.within))
+        guard seconds >= 0, seconds * 1_000 <= Float(test.within) else { return .no }
+        return Truth(!levelsOff(test, pool, slice, number, rises: line.slope > 0))
+    }
+
+    /// Whether the course bends away from the limit, as after every start of work.
+    ///
+    /// Three groups of four means; where the second step is clearly smaller than the first one, the
+    /// rest is taken for a geometric series, which ends short of the limit or does not.
+    private static func levelsOff(
+        _ test: ForecastTest, _ pool: borrowing Pool, _ slice: Int64, _ number: Int, rises: Bool
+    ) -> Bool {
+        let slices = Int64(Pool.points - 3)
+        var means: [Float] = []
+        for group in 0..<3 {
+            var sum: Float = 0
+            var count: Float = 0
+            for back in Int64(1 + 4 * group)..<Int64(5 + 4 * group) where slice - back >= 0 {
+                let y = pool.numbers[number + 3 + Int((slice - back) % slices)]
+                guard !y.isNaN else { continue }
+                sum += y
+                count += 1
+            }
+            guard count >= 2 else { return false }
+            means.append(rises ? sum / count : -sum / count)
+        }
+        let (late, early) = (means[0] - means[1], means[1] - means[2])
+        guard early > 0, late < 0.7 * early else { return false }
+        let share = max(late, 0) / early
+        let end = means[0] + max(late, 0) * share / (1 - share)
+        return end < (rises ? test.limit : -test.limit)
+    }
+
+    /// The line of the leaf of one subject, as it stood when its last slice began.
+    static func line(
+        _ pool: borrowing Pool, at subject: Int, _ leaf: CompiledLeaf, _ now: Int64
+    ) -> (slope: Float, level: Float, fit: Float)? {
+        let width = max(leaf.forecast.window / Int64(Pool.points - 3), 1)
+        return line(
+            pool, now / width, width, subject * pool.numberStride + Int(leaf.number))
     }
 
     /// Slope per second, the level now, and the share of the variance that the line explains.

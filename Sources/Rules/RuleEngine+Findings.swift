@@ -28,12 +28,14 @@ extension RuleEngine {
     ) -> Finding {
         let compiled = program.rules[index]
         let rule = book.rules[compiled.rule]
-        let members: [Int] =
-            compiled.group.map {
-                detection.cohorts.members($0, Int32(subject)).map { Int($0.value) }
-            } ?? [subject]
-        let suffering = compiled.group == nil || offenders.isEmpty ? members : offenders.sorted()
-        let labels = labels(of: suffering, compiled.group, directory)
+        let members = members(compiled.group, subject, detection)
+        var missing = Missing()
+        if compiled.blamesSilent { missing = self.missing(index, subject, moment.time, detection) }
+        let suffering =
+            compiled.blamesSilent
+            ? missing.devices
+            : compiled.group == nil || offenders.isEmpty ? members : offenders.sorted()
+        let labels = labels(of: suffering.isEmpty ? members : suffering, directory)
         let place = subject * stride(of: compiled) + compiled.local
         var since = since(compiled, place)
         if offenderSince != .max, compiled.group != nil { since = min(since, offenderSince) }
@@ -44,6 +46,10 @@ extension RuleEngine {
             severity: rule.severity, tier: rule.tier, symptom: rule.symptom,
             devices: suffering.map { directory.devices[$0].id }, labels: labels, summary: "",
             partition: moment.partition, offset: moment.offset)
+        // Nobody knows its name, and yet one is lost: what it costs must not read as nothing.
+        for number in 0..<missing.unnamed {
+            finding.devices.append("unknown/\(finding.key.subject.name)-\(number + 1)")
+        }
         for (key, value) in rule.labels { finding.labels[key] = value }
         var gathered: [Finding.Evidence] = []
         gather(
@@ -54,14 +60,35 @@ extension RuleEngine {
         if rule.costsAllMembers {
             finding.blocked = blocked(suffering, compiled, subject, detection, directory)
         }
-        let words = words(
-            finding, rule, suffering, members.count, since, moment.time, detection, directory)
+        var words = words(
+            finding, rule, suffering, members.count, since, moment.time, directory)
+        if compiled.blamesSilent { name(missing, &words) }
         finding.summary =
             rule.summary.isEmpty
-            ? sentence(finding, words, compiled, suffering, since, moment.time, directory)
+            ? sentence(finding, words, compiled, suffering, since, moment.time)
             : Template.fill(rule.summary, words)
         finding.runbook = Template.fill(rule.runbook, words)
         return finding
+    }
+
+    /// The members of a group that are still expected; a device is its own.
+    private func members(
+        _ group: CohortKind?, _ subject: Int, _ detection: borrowing Detection
+    ) -> [Int] {
+        guard let group else { return [subject] }
+        let all = detection.cohorts.members(group, Int32(subject)).map { Int($0.value) }
+        let living = all.filter { !detection.devices[$0].isRetired }
+        return living.isEmpty ? all : living
+    }
+
+    private func name(_ missing: Missing, _ words: inout [String: String]) {
+        words["usual"] = missing.usual.map { Wording.number(Double($0)) }
+        let others = missing.devices.isEmpty ? "not known which" : "\(missing.unnamed) not known"
+        guard missing.unnamed > 0 else { return }
+        let known = missing.devices.isEmpty ? "" : (words["devices"] ?? "") + " and "
+        words["devices"] = known + others
+        words["offenders"] = words["devices"]
+        words["count"] = "\(missing.devices.count + missing.unnamed)"
     }
 
     /// A silence began with the last sample, not when it was noticed.
@@ -83,9 +110,7 @@ extension RuleEngine {
     }
 
     /// What all of them share; of one device, what it says of itself.
-    private func labels(
-        of devices: [Int], _ group: CohortKind?, _ directory: Directory
-    ) -> Labels {
+    private func labels(of devices: [Int], _ directory: Directory) -> Labels {
         guard let first = devices.first else { return Labels() }
         var shared = directory.devices[first].labels
         for device in devices.dropFirst() {
@@ -159,102 +184,11 @@ extension RuleEngine {
     }
 }
 
-// Evidence: the numbers that decided.
-extension RuleEngine {
-    private mutating func gather(
-        _ index: Int, _ group: CohortKind?, _ subject: Int, _ suffering: [Int], _ now: Int64,
-        _ detection: borrowing Detection, _ found: inout [Finding.Evidence]
-    ) {
-        let node = program.nodes[index]
-        guard node.kind == .leaf else {
-            let inner = node.kind == .members
-            for child in 0..<Int(node.count) {
-                // Of many members the first that suffers stands as the example.
-                gather(
-                    Int(node.first) + child, inner ? (node.ofHosts ? .host : nil) : group,
-                    inner ? (suffering.first ?? subject) : subject, suffering, now, detection,
-                    &found)
-            }
-            return
-        }
-        if let item = evidence(
-            program.leaves[Int(node.leaf)], group, subject, suffering, now, detection)
-        {
-            found.append(item)
-        }
-    }
-
-    private mutating func evidence(
-        _ leaf: CompiledLeaf, _ group: CohortKind?, _ subject: Int, _ suffering: [Int],
-        _ now: Int64, _ detection: borrowing Detection
-    ) -> Finding.Evidence? {
-        if leaf.kind == .absence {
-            let device = suffering.first ?? subject
-            guard device < detection.devices.count else { return nil }
-            let seconds = Double(detection.age(of: device, at: now)) / 1_000
-            return Finding.Evidence(
-                name: "silence", value: seconds, unit: "s",
-                against: "limit \(Duration.milliseconds(leaf.absence.after).short)")
-        }
-        if leaf.kind == .count {
-            guard group == nil else {
-                return Finding.Evidence(
-                    name: "stops", value: Double(leaf.count.least), unit: "",
-                    against: "within \(Duration.milliseconds(leaf.window).short)")
-            }
-            return Finding.Evidence(
-                name: "faults", value: Double(faultCount(leaf, subject, now)), unit: "",
-                against: "within \(Duration.milliseconds(leaf.window).short)")
-        }
-        guard leaf.register >= 0 else { return nil }
-        let known = Vocabulary.canonical.first { $0.metric == leaf.metric }
-        let name = metricName(leaf.metric)
-        let unit = known?.unit ?? ""
-        if let group {
-            if leaf.kind == .cusum {
-                let number =
-                    subject * groupPools[group.rawValue].numberStride + Int(leaf.number)
-                let change = groupPools[group.rawValue].numbers[number + 6]
-                return Finding.Evidence(
-                    name: "\(group) \(leaf.aggregate?.rawValue ?? "") \(name)",
-                    value: Double(change), unit: leaf.cusum.isRelative ? "change" : unit,
-                    against: "deadband \(Wording.number(Double(leaf.cusum.deadband)))")
-            }
-            guard let value = aggregate(leaf, group, Int32(subject), now, detection) else {
-                return nil
-            }
-            return Finding.Evidence(
-                name: "\(group) \(leaf.aggregate?.rawValue ?? "median") \(name)",
-                value: Double(value), unit: unit, against: Wording.limit(leaf))
-        }
-        let value = values[subject * program.registerGroups * 16 + Int(leaf.register)]
-        guard !value.isNaN else { return nil }
-        if leaf.kind == .delta {
-            let rise = devicePool.sum(
-                at: now, window: leaf.window,
-                timeAt: subject * devicePool.timeStride + Int(leaf.time),
-                numbersAt: subject * devicePool.numberStride + Int(leaf.number))
-            return Finding.Evidence(
-                name: "increase of \(name)", value: Double(rise), unit: unit,
-                against: "within \(Duration.milliseconds(leaf.window).short)")
-        }
-        return Finding.Evidence(
-            name: name, value: Double(value), unit: unit, against: Wording.limit(leaf))
-    }
-
-    func metricName(_ metric: Metric) -> String {
-        if let known = Vocabulary.canonical.first(where: { $0.metric == metric }) {
-            return known.name
-        }
-        return program.opaqueNames[metric] ?? "metric \(metric.rawValue)"
-    }
-}
-
 // Words.
 extension RuleEngine {
     func words(
         _ finding: Finding, _ rule: Rule, _ suffering: [Int], _ members: Int, _ since: Int64,
-        _ now: Int64, _ detection: borrowing Detection, _ directory: Directory
+        _ now: Int64, _ directory: Directory
     ) -> [String: String] {
         let labels = finding.labels
         let names = suffering.map { Wording.name(of: directory.devices[$0]) }
@@ -263,13 +197,17 @@ extension RuleEngine {
             "device": names.first ?? "", "devices": Wording.list(names),
             "offenders": Wording.list(names), "members": "\(members)",
             "count": "\(suffering.count)", "rule": rule.id,
-            "since": Instant(milliseconds: since).timeOfDay + " UTC",
+            "since": Wording.time(since),
             "duration": Wording.duration(now - since), "action": "", "code": "", "meaning": "",
         ]
         for key in [
             LabelKey.host, .rack, .cluster, .job, .service, .slot, .model, .team, .user, .region,
             .zone,
         ] { words[key.name] = labels[key] }
+        // What it does not say of itself is still its own.
+        for key in [LabelKey.host, .rack, .job, .service, .team, .user] where labels[key].isEmpty {
+            words[key.name] = "its \(key.name)"
+        }
         // The subject is what it is about, whatever its members say of themselves.
         words[finding.key.subject.kind.rawValue] =
             finding.key.subject.kind == .device
@@ -278,31 +216,26 @@ extension RuleEngine {
             words["value"] = Wording.value(first)
         }
         let loss = finding.lostFraction
-        words["gain_pct"] = loss > 0 && loss < 1 ? Wording.number(100 * loss / (1 - loss)) : ""
+        let gain = loss > 0 && loss < 1 ? (100 * loss / (1 - loss)).rounded() : 0
+        words["gain_pct"] = gain >= 1 ? Wording.number(gain) : "a few"
         return words
     }
 
     private func sentence(
         _ finding: Finding, _ words: [String: String], _ rule: CompiledRule, _ suffering: [Int],
-        _ since: Int64, _ now: Int64, _ directory: Directory
+        _ since: Int64, _ now: Int64
     ) -> String {
         let subject = words["subject"] ?? ""
         if isAbsence(rule.root) {
-            let last = Instant(milliseconds: since).timeOfDay
-            let silent = Wording.duration(now - since)
-            guard rule.group != nil else {
-                return "\(subject) sent nothing for \(silent); last sample \(last) UTC"
-            }
-            return "\(subject): \(suffering.count) devices sent nothing for \(silent); "
-                + "last sample \(last) UTC"
+            let who = rule.group == nil ? subject : "\(subject): \(suffering.count) devices"
+            return "\(who) sent nothing for \(Wording.duration(now - since)); "
+                + "last sample \(Wording.time(since))"
         }
-        let numbers = finding.evidence.prefix(4).map(Wording.phrase).joined(separator: ", ")
+        let numbers = finding.evidence.prefix(4).map(\.phrase).joined(separator: ", ")
         let example =
             rule.group != nil && suffering.count < (Int(words["members"] ?? "") ?? 0)
             ? " on \(words["devices"] ?? "")" : ""
-        let held = now - since
-        let time = held >= 1_000 ? " for \(Wording.duration(held))" : ""
-        return "\(subject): \(numbers)\(example)\(time)"
+        return "\(subject): \(numbers)\(example), since \(Wording.time(since))"
     }
 
     mutating func eventFinding(
@@ -331,11 +264,12 @@ extension RuleEngine {
         }
         finding.evidence = state.seen.suffix(8).map { seen in
             Finding.Evidence(
-                name: "\(policy.name) \(seen.code)", value: Double(seen.code), unit: "",
+                name: "\(policy.name.uppercased()) \(seen.code)", value: Double(seen.code),
+                unit: Finding.Evidence.eventUnit,
                 against: seen.text.isEmpty ? policy[seen.code].meaning : seen.text)
         }
         var words = words(
-            finding, rule, devices, 1, state.since, moment.time, detection, directory)
+            finding, rule, devices, 1, state.since, moment.time, directory)
         words["code"] = "\(state.root)"
         words["meaning"] = entry.meaning
         words["action"] = Template.fill(entry.action, words)
@@ -357,122 +291,7 @@ extension RuleEngine {
         let name = policy.name.uppercased()
         let more =
             others.isEmpty ? "" : ", then \(others.map(String.init).joined(separator: ", "))"
-        let at = Instant(milliseconds: state.since).timeOfDay
-        return
-            "\(words["device"] ?? ""): \(name) \(state.root), \(entry.meaning)\(more), at \(at) UTC"
-    }
-}
-
-/// How numbers and names read at night.
-enum Wording {
-    /// `GPU 4 on gpu-node-0017`.
-    static func name(of device: Device) -> String {
-        let vendor = device.id.prefix { $0 != "/" }
-        let kind: String
-        switch vendor {
-        case "nvidia", "amd": kind = "GPU"
-        case "tpu", "google": kind = "TPU chip"
-        case "neuron", "aws": kind = "NeuronCore"
-        case "gaudi", "intel": kind = "Gaudi"
-        default: kind = "device"
-        }
-        let slot = device.labels[.slot]
-        let host = device.labels[.host]
-        let which = slot.isEmpty ? String(device.id.drop { $0 != "/" }.dropFirst()) : slot
-        return host.isEmpty ? "\(kind) \(which)" : "\(kind) \(which) on \(host)"
-    }
-
-    static func subject(_ entity: Entity, _ device: String) -> String {
-        entity.kind == .device ? device : "\(entity.kind.rawValue) \(entity.name)"
-    }
-
-    /// The first four, and how many more.
-    static func list(_ names: [String]) -> String {
-        let shown = names.prefix(4).joined(separator: ", ")
-        return names.count > 4 ? "\(shown) and \(names.count - 4) more" : shown
-    }
-
-    /// `72 s`, `4 min`, `2 h 5 min`.
-    static func duration(_ milliseconds: Int64) -> String {
-        let seconds = milliseconds / 1_000
-        if seconds < 120 { return "\(seconds) s" }
-        let minutes = seconds / 60
-        if minutes < 120 { return "\(minutes) min" }
-        return minutes % 60 == 0 ? "\(minutes / 60) h" : "\(minutes / 60) h \(minutes % 60) min"
-    }
-
-    /// Three digits that count.
-    static func number(_ value: Double) -> String {
-        guard value.isFinite else { return "?" }
-        let size = abs(value)
-        if size >= 1e15 { return "\(value)" }
-        if size >= 100 || value == value.rounded() && size < 1e15 {
-            return "\(Int64(value.rounded()))"
-        }
-        let scale: Double = size >= 10 ? 10 : size >= 0.01 ? 100 : 10_000
-        let rounded = (value * scale).rounded() / scale
-        return rounded == rounded.rounded() ? "\(Int64(rounded))" : "\(rounded)"
-    }
-
-    static func value(_ evidence: Finding.Evidence) -> String {
-        switch evidence.unit {
-        case "ratio": "\(number(evidence.value * 100)) %"
-        case "change": "\(evidence.value > 0 ? "+" : "")\(number(evidence.value * 100)) %"
-        case "bitmask": "0x" + String(Int64(max(0, min(evidence.value, 16_777_216))), radix: 16)
-        case "B", "B/s": bytes(evidence.value) + (evidence.unit == "B" ? "" : "/s")
-        case "", "count", "state", "code", "rows": number(evidence.value)
-        default: "\(number(evidence.value)) \(evidence.unit)"
-        }
-    }
-
-    static func phrase(_ evidence: Finding.Evidence) -> String {
-        let against = evidence.against.isEmpty ? "" : " (\(evidence.against))"
-        return "\(evidence.name) \(value(evidence))\(against)"
-    }
-
-    private static func bytes(_ value: Double) -> String {
-        for (unit, size) in [("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)]
-        where abs(value) >= size { return "\(number(value / size)) \(unit)" }
-        return "\(number(value)) B"
-    }
-
-    /// What a value was held against.
-    static func limit(_ leaf: CompiledLeaf) -> String {
-        switch leaf.kind {
-        case .threshold, .rate, .duration: bound(leaf.bound, leaf)
-        case .state: state(leaf.state)
-        case .peer:
-            leaf.peer.z.isNaN
-                ? bound(leaf.bound, leaf) + " of its peers"
-                : "beyond \(number(Double(leaf.peer.z))) deviations of its peers"
-        case .zscore: "beyond \(number(Double(leaf.amount))) deviations of its own baseline"
-        case .flatline: "the same value for \(Duration.milliseconds(leaf.window).short)"
-        case .steady: "steady within \(number(Double(leaf.amount * 100))) %"
-        case .usual: "below what is usual"
-        case .forecast: "limit \(number(Double(leaf.forecast.limit)))"
-        case .cusum: "deadband \(number(Double(leaf.cusum.deadband)))"
-        case .delta, .absence, .event, .count: ""
-        }
-    }
-
-    private static func bound(_ bound: Bound, _ leaf: CompiledLeaf) -> String {
-        let share =
-            leaf.relative == -2 ? " of its own hour" : leaf.relative >= 0 ? " of its limit" : ""
-        if !bound.above.isNaN, !bound.below.isNaN {
-            return
-                "between \(number(Double(bound.above))) and \(number(Double(bound.below)))\(share)"
-        }
-        return bound.above.isNaN
-            ? "limit below \(number(Double(bound.below)))\(share)"
-            : "limit above \(number(Double(bound.above)))\(share)"
-    }
-
-    private static func state(_ state: StateTest) -> String {
-        if !state.equals.isNaN { return "equals \(number(Double(state.equals)))" }
-        var parts: [String] = []
-        if state.anyOf != 0 { parts.append("any of 0x\(String(state.anyOf, radix: 16))") }
-        if state.allOf != 0 { parts.append("all of 0x\(String(state.allOf, radix: 16))") }
-        if state.noneOf != 0 { parts.append("none of 0x\(String(state.noneOf, radix: 16))") }
-        return parts.joined(separator: ", ")
+        return "\(words["device"] ?? ""): \(name) \(state.root), \(entry.meaning)\(more), "
+            + "at \(Wording.time(state.since))"
     }
 }

@@ -48,7 +48,9 @@ extension RuleEngine {
     ) {
         let rule = program.rules[index]
         let place = subject * stride(of: rule) + rule.local
-        guard inhibitor(of: index, subject, detection) == nil else {
+        guard inhibitor(of: index, subject, detection) == nil,
+            !isExplainedBelow(index, subject, moment.time, detection)
+        else {
             setPhase(rule, place, .held)
             return
         }
@@ -69,10 +71,15 @@ extension RuleEngine {
     ) {
         let rule = program.rules[index]
         let place = subject * stride(of: rule) + rule.local
-        guard !offenders.isEmpty, moment.time - turned(rule, place) >= 60_000 else { return }
+        guard rule.blamesSilent || !offenders.isEmpty,
+            moment.time - turned(rule, place) >= 60_000
+        else { return }
         let key = key(index, subject, detection, directory)
         guard let last = spoken[key] else { return }
-        let devices = offenders.map { directory.devices[$0].id }
+        let suffering =
+            rule.blamesSilent
+            ? missing(index, subject, moment.time, detection).devices : offenders
+        let devices = suffering.map { directory.devices[$0].id }
         guard devices.contains(where: { !last.devices.contains($0) }) else { return }
         setTurned(rule, place, moment.time)
         var next = finding(index, subject, moment, detection, directory)
@@ -142,7 +149,7 @@ extension RuleEngine {
     }
 
     /// Whether the source holds on `subject`, or is about to: its condition is true, and waits.
-    private func isActive(_ source: Int, _ subject: Int, for target: Int) -> Bool {
+    func isActive(_ source: Int, _ subject: Int, for target: Int) -> Bool {
         let rule = program.rules[source]
         guard !rule.isShadow || program.rules[target].isShadow else { return false }
         if rule.isEvent { return isEventActive(source, subject, for: target) }
@@ -191,6 +198,12 @@ extension RuleEngine {
                     below = member
                 }
                 guard below >= 0, done.insert(below).inserted else { continue }
+                // One device explains what is said of its host only where nothing else is missing.
+                if rule.group == nil, program.rules[target].group != nil,
+                    !isExplainedBelow(target, below, moment.time, detection)
+                {
+                    continue
+                }
                 silence(target, below, moment, why, detection, directory)
             }
         }

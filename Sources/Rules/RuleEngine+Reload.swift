@@ -190,6 +190,13 @@ extension RuleEngine {
         let b = program.places(of: target)
         guard a.count == b.count else { return }
         for (one, other) in zip(a, b) { copyPlace(one, other, old) }
+        let before = old.program.seasons.indices.filter {
+            old.program.seasons[$0].root == source.root
+        }
+        let after = program.seasons.indices.filter { program.seasons[$0].root == target.root }
+        for (one, other) in zip(before, after) {
+            seasons.copy(from: old.seasons, leaf: Int32(one), to: Int32(other))
+        }
     }
 
     private mutating func copyPhases(

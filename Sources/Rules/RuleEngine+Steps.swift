@@ -279,6 +279,8 @@ extension RuleEngine {
             return forecast(
                 leaf, value, now, timeAt: time, at: number, inDevice: false,
                 group: group.rawValue)
+        case .seasonal:
+            return seasonal(leaf, group, Int(subject), value, now, isFiring, detection)
         default: return .unknown
         }
     }
@@ -442,6 +444,10 @@ extension RuleEngine {
                 detection, directory)
         }
         groupPools[kind.rawValue].reset(Int(index))
+        let asked = program.seasons.indices.filter { program.seasons[$0].group == kind }
+        seasons.park(
+            Int(index), leaves: asked.map(Int32.init), group: kind.rawValue,
+            name: detection.cohorts.name(kind, index))
     }
 }
 

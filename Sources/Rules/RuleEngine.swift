@@ -33,6 +33,7 @@ package struct RuleEngine: ~Copyable, Sendable {
     var history = FaultHistory()
     var eventStates: [EventKey: EventState] = [:]
     var groupEmptySince: [GroupPlace: Int64] = [:]
+    var seasons = SeasonTable()
     var lastStep: Int64 = .min
 
     // Scratch, empty between calls.
@@ -90,9 +91,12 @@ package struct RuleEngine: ~Copyable, Sendable {
         return shadowEdges
     }
 
+    /// Values that found no season because there are too many series with one.
+    package var seasonsRefused: UInt64 { seasons.refused }
+
     /// Bytes of state behind all devices and groups.
     package var bytes: Int {
-        devicePool.bytes + deviceStates.bytes + values.count * 8
+        devicePool.bytes + deviceStates.bytes + values.count * 8 + seasons.bytes
             + groupPools.reduce(0) { $0 + $1.bytes } + groupStates.reduce(0) { $0 + $1.bytes }
     }
 

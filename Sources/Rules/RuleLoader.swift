@@ -102,6 +102,11 @@ struct RuleLoader {
             section.report("'runbook' is missing: say what to do first")
         }
         if let cost = section["cost"]?.section() { readCost(cost, &rule) }
+        rule.blamesSilent =
+            section["blame"]?.choice([("members", false), ("silent", true)]) ?? false
+        if rule.blamesSilent, isOnDevice {
+            section["blame"]?.report("'blame: silent' needs a scope with members, such as host")
+        }
         rule.inhibits = readInhibits(section["inhibits"], isSource: rule.id)
         rule.mode = section["mode"]?.choice([("live", .live), ("shadow", .shadow)]) ?? .live
         if let labels = section["labels"] { rule.labels = readLabels(labels) }

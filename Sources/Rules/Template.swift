@@ -4,7 +4,7 @@ enum Template {
     static let names = [
         "subject", "device", "devices", "host", "rack", "cluster", "job", "service", "slot",
         "model", "team", "user", "region", "zone", "offenders", "members", "count", "value",
-        "code", "meaning", "action", "since", "duration", "gain_pct", "rule",
+        "code", "meaning", "action", "since", "duration", "gain_pct", "rule", "usual",
     ]
 
     /// The names that `text` has in braces, in order.

@@ -37,7 +37,7 @@ import Testing
         #expect(scenario.findings.first?.since == scenario.instant(2))
         #expect(
             scenario.findings.first?.summary
-                == "GPU 0 on h1: temp.core 81 °C (limit above 80) for 60 s")
+                == "GPU 0 on h1: temp.core 81 °C (limit above 80 °C), since 10:00:02 UTC")
     }
 
     @Test func `a value that falls in time is no finding`() throws {
@@ -230,7 +230,7 @@ import Testing
         scenario.play(seconds: 20)
         #expect(
             scenario.findings.map(\.summary)
-                == ["GPU 0 on h1: x.acme.fabric_sickness 4 (limit above 3)"])
+                == ["GPU 0 on h1: x.acme.fabric_sickness 4 (limit above 3), since 10:00:07 UTC"])
     }
 
     @Test func `an own baseline speaks of a level that is far from it`() throws {

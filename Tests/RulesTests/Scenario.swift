@@ -37,9 +37,12 @@ final class Scenario {
     /// 2026-11-21T10:00:00Z, a Saturday.
     static let start: Int64 = 1_795_255_200_000
 
-    init(book: RuleBook) {
+    /// Longer steps make weeks affordable.
+    init(book: RuleBook, step: Int64 = 5_000) {
         engine = RuleEngine(book: book, vocabulary: &vocabulary)
-        detection = Detection(vocabulary: vocabulary)
+        var settings = DetectionSettings()
+        settings.stepMilliseconds = step
+        detection = Detection(vocabulary: vocabulary, settings: settings)
         detection.wantZ(groups: engine.groupsWithZ)
     }
 
@@ -107,6 +110,16 @@ final class Scenario {
         for device in devices {
             var labels = directory.devices[device].labels
             labels[.job] = job
+            _ = directory.register(
+                ids[device], labels: labels, origin: partitions[device], at: instant(second))
+        }
+    }
+
+    /// Gives devices to another service.
+    func rename(_ devices: [Int], service: String) {
+        for device in devices {
+            var labels = directory.devices[device].labels
+            labels[.service] = service
             _ = directory.register(
                 ids[device], labels: labels, origin: partitions[device], at: instant(second))
         }

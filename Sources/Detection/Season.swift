@@ -1,0 +1,72 @@
+import RollingStatistics
+
+/// What is usual for one series at this hour of the week, and how far its last mean lay from it.
+///
+/// Means of a few minutes are held against a profile of 168 hours (or the 24 of a day), drawn as
+/// a line between the middles of its bins. It speaks of an hour that it saw twice, so in the third
+/// week, and then learns a little each week. 2 KB.
+package struct Season: Sendable {
+    private var profile: SeasonalProfile
+    private let every: Int64
+    private var interval: Int64 = .min
+    private var sum = 0.0
+    private var count = 0
+    /// The last complete mean.
+    package private(set) var mean: Float?
+    /// What was usual then; nil for an hour that is not known yet.
+    package private(set) var usual: Float?
+    /// Deviations of the mean above what is usual.
+    package private(set) var z: Float?
+    /// When a value last came, milliseconds.
+    package private(set) var fedAt: Int64 = .min
+
+    /// - Parameters:
+    ///   - every: milliseconds that one mean stands for; at most the hour of a bin.
+    ///   - daily: the hours of a day instead of those of a week.
+    ///   - floor: the deviation below which nothing counts as unusual.
+    package init(every: Int64, daily: Bool, floor: Float) {
+        var settings = SeasonalProfile.Settings()
+        settings.bins = daily ? 24 : 168
+        settings.floor = floor
+        profile = SeasonalProfile(settings)
+        self.every = min(max(every, 1_000), settings.binMilliseconds)
+    }
+
+    /// Adds a value; the first one of a new interval closes the one before it.
+    package mutating func feed(_ value: Float, at milliseconds: Int64) {
+        let now = milliseconds / every
+        if now < interval { return }
+        if now > interval {
+            if count > 0 { close() }
+            // After a gap the last mean is one of long ago.
+            if interval == .min || now - interval > 1 { (mean, usual, z) = (nil, nil, nil) }
+            interval = now
+            sum = 0
+            count = 0
+        }
+        guard value.isFinite else { return }
+        fedAt = milliseconds
+        sum += Double(value)
+        count += 1
+    }
+
+    private mutating func close() {
+        let value = Float(sum / Double(count))
+        let middle = interval * every + every / 2
+        mean = value
+        usual = profile.baseline(at: middle)?.mean
+        z = profile.score(value, at: middle)
+        var learned = value
+        if let usual, let z, abs(z) > Season.learnedMax {
+            learned = usual + (value - usual) * (Season.learnedMax / abs(z))
+        }
+        _ = profile.update(learned, at: middle)
+    }
+
+    /// What lies further off is learned as if it lay here, in deviations.
+    ///
+    /// The next hour is drawn towards the one before it: learned whole, a fault of 13:00 would
+    /// widen what passes for usual at 14:00 by three times, and hide its own second hour. So it
+    /// widens it by a third at most, and a new level of six deviations is usual in some weeks.
+    private static let learnedMax: Float = 2.5
+}

@@ -1,0 +1,103 @@
+import Detection
+import Fleet
+import Simulation
+import Testing
+
+@testable import Rules
+@testable import Telemetry
+
+/// The simulated fleet of the demonstration, decoded and judged in event time.
+///
+/// Five things go wrong in fifty minutes, on a background of checkpoints, evaluations, lost, late
+/// and doubled messages and a service with a day of its own. Everything is a function of the seed.
+@Suite("The simulated fleet", .serialized) struct FleetTests {
+    /// What was said of one run, and how far the stream has come.
+    private struct Run: ~Copyable {
+        var vocabulary = Vocabulary()
+        var directory = Directory()
+        var engine: RuleEngine
+        var detection: Detection
+        var decoder: MessageDecoder
+        var batch = SampleBatch()
+        var offset: Int64 = 0
+        var findings: [Finding] = []
+
+        init(_ book: RuleBook) {
+            engine = RuleEngine(book: book, vocabulary: &vocabulary)
+            detection = Detection(vocabulary: vocabulary)
+            detection.wantZ(groups: engine.groupsWithZ)
+            decoder = MessageDecoder(format: .native, settings: DecoderSettings())
+        }
+
+        mutating func play(_ simulator: inout FleetSimulator, upTo limit: Instant) throws {
+            var messages = MessageBatch()
+            var more = true
+            while more {
+                messages.removeAll()
+                more = simulator.next(upTo: limit, messagesMax: 512, into: &messages)
+                batch.removeAll()
+                batch.partitions = [Partition(topic: "accel", number: 0)]
+                for message in messages.messages {
+                    let payload = Array(messages.bytes[message.payload])
+                    offset += 1
+                    try decoder.decode(
+                        payload.span,
+                        from: MessageOrigin(
+                            partition: 0, offset: offset, recordTime: message.deliveryTime),
+                        now: message.deliveryTime, into: &batch, directory: &directory,
+                        vocabulary: &vocabulary)
+                }
+                findings += engine.process(&batch, detection: &detection, directory: &directory)
+            }
+        }
+    }
+
+    /// Seconds from when a fault can be known to when one of its rules must have fired.
+    ///
+    /// Reference, rules and simulator 5.5; the thermal ramp may be forecast before its top.
+    private static let within = [
+        "off_bus": 10, "hw_thermal": 90, "straggler": 1_200, "hang": 240, "idle_allocated": 2_100,
+        "host_down": 120,
+    ]
+
+    @Test(arguments: [1, 2, 3])
+    func `each fault is told in time by its rule, and nothing else wakes anyone`(
+        _ seed: UInt64
+    ) throws {
+        // Two hours of past are enough for each reference to speak.
+        let history = Duration.seconds(7_200)
+        // Noon, evening, and night in UTC: the service is another one at each.
+        let live = Instant(milliseconds: 1_795_262_400_000 + Int64(seed - 1) * 6 * 3_600_000)
+        let scenario = DemoScenario(seed: seed, liveStart: live, losesHost: true)
+        var simulator = try FleetSimulator(scenario.plan)
+        simulator.jump(to: live - history)
+        var run = Run(try Scenario.shipped())
+        try run.play(&simulator, upTo: scenario.liveEnd)
+        let topology = simulator.topology
+        let labels = simulator.labels
+        for label in labels {
+            let found = run.findings.first {
+                $0.edge == .fired && label.expected.contains($0.key.rule)
+                    && topology.isRelated($0.key.subject, label.entity)
+            }
+            let finding = try #require(found, "seed \(seed): \(label.id) was missed")
+            let delay = Int((finding.at - label.detectable).milliseconds / 1_000)
+            print("seed \(seed): \(label.name) by \(finding.key.rule) after \(delay) s")
+            print("  \(finding.summary)")
+            #expect(delay <= FleetTests.within[label.name] ?? 0, "seed \(seed): \(label.id)")
+            #expect(!finding.summary.contains("?") && !finding.runbook.contains("?"))
+            #expect(finding.evidence.allSatisfy { $0.text.count <= 60 }, "\(finding.evidence)")
+        }
+        let strangers = run.findings.filter { finding in
+            finding.edge == .fired && finding.severity.isPage
+                && !labels.contains { label in
+                    label.accepts(finding.key.rule)
+                        && topology.isRelated(finding.key.subject, label.entity)
+                        && finding.since >= label.start - .seconds(10)
+                        && finding.since <= label.end + .seconds(300)
+                }
+        }
+        #expect(strangers.isEmpty, "\(strangers.map { "\($0.key) at \($0.at): \($0.summary)" })")
+        print("seed \(seed): \(run.findings.map { "\($0.edge) \($0.key)" })")
+    }
+}
