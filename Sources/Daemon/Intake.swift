@@ -42,9 +42,9 @@ final class Intake: Sendable {
     /// For so long, of its own turns, the intake sees none before it gives up: a process that was
     /// stopped and goes on sees an old sign first, and a new one within ten seconds.
     private static let stuckMilliseconds: Int64 = 15_000
-    /// A partition read to its end is called silent only after this long without a record: what was
-    /// written a moment ago is still on its way.
-    private static let silentAfter = Duration.seconds(5)
+    /// A partition read to its end is called silent only after this long without a record, while
+    /// others bring some: what was written a moment ago is still on its way.
+    static let silentAfter = Duration.seconds(5)
 
     init(
         settings: Settings, properties: [String: String], past: LedgerState,
@@ -136,12 +136,16 @@ final class Intake: Sendable {
         reading.isSettled = deadLetters.flush()
 
         let caughtUp = consumer.assignment.filter { index in
-            consumer.isCaughtUp(index) && now - reading.heardAt(index) >= Self.silentAfter
+            consumer.isCaughtUp(index)
+                && now - max(reading.heardAt(index), reading.flowing.since) >= Self.silentAfter
         }
         let (findings, tally) = reading.pipeline.judge(caughtUp: caughtUp)
         board.add(counts, tally, reading.pipeline.directory.count)
         reading.note(findings)
-        if counts.messages > 0 { reading.noteTopics(at: now) }
+        if counts.messages > 0 {
+            reading.noteTopics(at: now)
+            reading.flowing.heard(at: now)
+        }
         if reading.isHolding { reading.watch.excuse(at: now) }
         let silences = reading.watch.judge(at: now)
         reading.note(silences)
@@ -292,6 +296,20 @@ final class Intake: Sendable {
     }
 }
 
+/// Since when records come, from wherever, without a pause.
+///
+/// After a pause, as when a network comes back and every producer sends what it kept, one partition
+/// is ahead of the others by the whole pause until they are read too. That is no silence of theirs.
+struct Flow {
+    private(set) var since = Instant.distantPast
+    private var last = Instant.distantPast
+
+    mutating func heard(at now: Instant) {
+        if now - last >= Intake.silentAfter { since = now }
+        last = now
+    }
+}
+
 /// What the intake carries from turn to turn.
 private struct Reading: ~Copyable {
     var pipeline: Pipeline
@@ -310,6 +328,7 @@ private struct Reading: ~Copyable {
     /// Every dead letter so far is written, or counted as lost.
     var isSettled = true
     var watch: InputWatch
+    var flowing = Flow()
     /// Milliseconds since librdkafka's last sign of life as of the last turn, and how much of our
     /// own time passed beyond what is normal.
     var lifeAge: Int64 = 0
