@@ -48,7 +48,7 @@ package struct EscalationDocument: Codable, Sendable, Equatable {
             until = episode.snoozeDeadline.map(Timestamp.init)
         }
         tier = episode.tier?.rawValue
-        nextPageAt = episode.isRunning ? episode.levelDeadline.map(Timestamp.init) : nil
+        nextPageAt = episode.levelDeadline.map(Timestamp.init)
         masks = episode.masks.map(\.description)
         paged = episode.paged
         flapping = episode.isFlapping
