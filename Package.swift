@@ -112,7 +112,8 @@ let package = Package(
         tests("Kafka", "Kafka", "CRdKafka"),
         tests("Notification", "Notification", "Fleet", "Escalation", "HTTP", "Observability"),
         tests("Ledger", "Ledger", "Fleet", "Incidents", "Escalation", "Rules", "SQLite"),
-        tests("Console", "Console", "Fleet", "Incidents", "Escalation", "HTTP", "Ledger"),
+        tests(
+            "Console", "Console", "Fleet", "Rules", "Incidents", "Escalation", "HTTP", "Ledger"),
         tests("Daemon", "Daemon", "Fleet", "Configuration", "Kafka"),
         tests("Simulation", "Simulation", "Fleet", "Telemetry"),
         tests("Acceptance", "Fleet", "HTTP", "Kafka", "Simulation"),

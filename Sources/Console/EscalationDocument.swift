@@ -36,6 +36,22 @@ package struct EscalationDocument: Codable, Sendable, Equatable {
 
     package init(_ episode: Episode) {
         self.init(phase: episode.phase.rawValue, generation: episode.generation)
+        switch episode.response {
+        case .unacked: break
+        case .acked(let name):
+            response = "acked"
+            holder = name
+            until = episode.ackDeadline.map(Timestamp.init)
+        case .snoozed(let name):
+            response = "snoozed"
+            holder = name
+            until = episode.snoozeDeadline.map(Timestamp.init)
+        }
+        tier = episode.tier?.rawValue
+        nextPageAt = episode.levelDeadline.map(Timestamp.init)
+        masks = episode.masks.map(\.description)
+        paged = episode.paged
+        flapping = episode.isFlapping
     }
 
     /// `ana until 14:05`, `snoozed by ana`, `tier 2`, `silenced`, `nobody`.

@@ -173,7 +173,8 @@ extension Desk {
         let page = Page(
             id: pageID(id, episode, round, tier, names, "\(sequence)"), kind: .page,
             reason: reason, incident: id, generation: episode.generation, round: round, tier: tier,
-            at: draft.at, recipients: recipients, brief: Brief(incident, episode, at: draft.at))
+            at: draft.at, recipients: recipients,
+            brief: Brief(incident, episode, staleAfter: staleAfter, at: draft.at))
         draft.audit(
             "page.created", id,
             "\(tier.name), round \(round + 1), \(reason.rawValue): "
@@ -232,7 +233,7 @@ extension Desk {
             incident: id, generation: episode.generation, round: episode.round, tier: tier,
             at: draft.at,
             recipients: names.compactMap { policy.recipient($0, at: draft.at) },
-            brief: Brief(incident, episode, at: draft.at))
+            brief: Brief(incident, episode, staleAfter: staleAfter, at: draft.at))
         _ = post(page, &draft)
     }
 

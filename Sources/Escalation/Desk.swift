@@ -27,6 +27,8 @@ package struct Desk: Sendable {
     package internal(set) var policy: EscalationPolicy
     package internal(set) var prices: PriceBook
     package internal(set) var counters = Counters()
+    /// A page about something older than this says so.
+    private(set) var staleAfter: Duration
     var casebook: Casebook
     var episodes: [String: Episode] = [:]
     var silencesByID: [String: Silence] = [:]
@@ -39,7 +41,10 @@ package struct Desk: Sendable {
     /// The newest instant that was given: time never runs backwards in the record.
     private var latest = Instant.distantPast
 
-    package init(policy: EscalationPolicy, prices: PriceBook) {
+    package init(
+        policy: EscalationPolicy, prices: PriceBook, staleAfter: Duration = Brief.staleAfter
+    ) {
+        self.staleAfter = staleAfter
         self.policy = policy
         self.prices = prices
         casebook = Casebook(incidentsMax: policy.incidentsMax)

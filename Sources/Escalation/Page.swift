@@ -78,6 +78,10 @@ package struct Brief: Codable, Sendable, Equatable {
     package var deviceCount: Int
     package var labels: Labels
     package var rules: [String]
+    /// The numbers that the decision rests on, one in each line, in words.
+    package var evidence: [String]
+    /// What else bears on it, such as what the price is based on.
+    package var notes: [String]
     package var acceleratorsLost: Double
     package var costPerHour: Money
     package var costTotal: Money
@@ -101,6 +105,8 @@ package struct Brief: Codable, Sendable, Equatable {
         deviceCount = 0
         labels = Labels()
         rules = []
+        evidence = []
+        notes = []
         acceleratorsLost = 0
         costPerHour = .zero
         costTotal = .zero

@@ -168,7 +168,10 @@ extension Incident {
             devicesUnderBlame > 1 && blame.kind != .device
             ? "\(devices.count) of \(devicesUnderBlame) devices"
             : devices.count > 1 ? "\(devices.count) devices" : ""
-        title = "\(symptom) on \(blame)" + (share.isEmpty ? "" : ", \(share)")
+        // What the leading finding says names its own subject; a larger blame needs other words.
+        title =
+            lead.key.subject == blame && !lead.summary.isEmpty
+            ? lead.summary : "\(symptom) on \(blame)" + (share.isEmpty ? "" : ", \(share)")
         price(by: prices)
     }
 

@@ -122,6 +122,8 @@ package struct PageJSON: Sendable {
             for (key, value) in brief.labels.pairs { writer.member(key.name, cut(value)) }
         }
         writer.member("rules", brief.rules.prefix(50).map(cut))
+        writer.member("evidence", brief.evidence.prefix(10).map(cut))
+        writer.member("notes", brief.notes.prefix(10).map(cut))
         writer.member("recipients", page.recipients.prefix(50).map { cut($0.name) })
         writer.member("acceleratorsLost", brief.acceleratorsLost)
         writer.member("costPerHourDollars", brief.costPerHour.dollars)

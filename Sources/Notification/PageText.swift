@@ -28,8 +28,7 @@ package struct PageText: Sendable {
         let lead = "\(kindWord)SEV\(brief.severity.rawValue) "
         let title = plain(brief.title.isEmpty ? brief.symptom : brief.title, max: 1_000)
         let blame = plain(brief.blame.description, max: 300)
-        let where_ =
-            title.contains(brief.blame.name) && !brief.blame.name.isEmpty ? "" : " | \(blame)"
+        let where_ = names(title) ? "" : " | \(blame)"
         let tail = " | \(facts.joined(separator: " | "))"
         let command = acknowledgeCommand.map { " | \($0)" } ?? ""
         let action = page.kind == .resolved ? "" : plain(brief.runbook, max: 1_000)
@@ -43,8 +42,15 @@ package struct PageText: Sendable {
         let actionMax = max(16, room - shown.count)
         let todo = action.isEmpty ? "" : " | \(plain(action, max: actionMax))"
         // A title cut before the name no longer says where.
-        let place = where_.isEmpty && !shown.contains(brief.blame.name) ? " | \(blame)" : where_
+        let place = where_.isEmpty && !names(shown) ? " | \(blame)" : where_
         return lead + shown + place + tail + todo + command
+    }
+
+    /// Whether a title says where; a device is found by its host and slot too.
+    private func names(_ title: String) -> Bool {
+        if !brief.blame.name.isEmpty, title.contains(brief.blame.name) { return true }
+        let host = brief.labels[.host]
+        return brief.blame.kind == .device && !host.isEmpty && title.contains(host)
     }
 
     /// The headline, an empty line, and everything that the person needs before a console is open.
@@ -59,6 +65,7 @@ package struct PageText: Sendable {
         if brief.isStale { lines += ["News of the past: it was old when we heard of it.", ""] }
         lines.append(
             "What     \(plain(brief.summary.isEmpty ? brief.title : brief.summary, max: 2_000))")
+        for line in brief.evidence.prefix(10) { lines.append("         \(plain(line, max: 300))") }
         lines.append("Where    \(plain(brief.blame.description, max: 300))\(surroundings)")
         lines.append("Since    \(brief.since.rfc3339) (\(age))")
         if page.kind == .resolved {
@@ -68,6 +75,7 @@ package struct PageText: Sendable {
                 "Cost     \(brief.costPerHour)/h, \(brief.costTotal) so far, "
                     + "\(PageText.rounded(brief.acceleratorsLost)) accelerators lost")
         }
+        for note in brief.notes.prefix(5) { lines.append("         \(plain(note, max: 300))") }
         lines.append("Devices  \(devices)")
         if !brief.rules.isEmpty {
             lines.append(

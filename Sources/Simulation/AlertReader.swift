@@ -16,6 +16,7 @@ package struct Alert: Sendable {
     package let summary: String
     package let runbook: String
     package let rules: [String]
+    package let evidence: [String]
     package let recipients: [String]
     package let devices: [String]
     package let blame: Entity
@@ -28,7 +29,7 @@ package struct Alert: Sendable {
             struct Page: Decodable {
                 let kind, reason, incident, at, since, title, summary, runbook: String
                 let tier, severity: Int
-                let rules, recipients, devices: [String]
+                let rules, evidence, recipients, devices: [String]
                 let blame: Blame
                 let costPerHourDollars: Double
             }
@@ -50,6 +51,7 @@ package struct Alert: Sendable {
         summary = page.summary
         runbook = page.runbook
         rules = page.rules
+        evidence = page.evidence
         recipients = page.recipients
         devices = page.devices
         blame = Entity(kind: entity, name: page.blame.name)

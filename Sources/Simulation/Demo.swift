@@ -187,11 +187,15 @@ private final class Stage {
         }
     }
 
+    /// A demonstration of a dead daemon would only show what it missed.
+    private func checkDaemon() throws {
+        guard !daemon.isRunning else { return }
+        let log = (try? String(contentsOfFile: files.daemonLog, encoding: .utf8)) ?? ""
+        throw SimulationError("the daemon ended; its last words:\n\(log.suffix(2_000))")
+    }
+
     private func consumed() throws -> Int64 {
-        guard daemon.isRunning else {
-            let log = (try? String(contentsOfFile: files.daemonLog, encoding: .utf8)) ?? ""
-            throw SimulationError("the daemon ended; its last words:\n\(log.suffix(2_000))")
-        }
+        try checkDaemon()
         return
             (try? IncidentClient(state: files.state, settings: nil).consumed("accel.telemetry.v1"))
             ?? 0
@@ -201,6 +205,7 @@ private final class Stage {
 
     /// Shows what came, and acknowledges the second incident that pages.
     private func watch() throws {
+        try checkDaemon()
         for alert in reader.take() {
             note(alert)
             show(alert)
@@ -232,19 +237,24 @@ private final class Stage {
     }
 
     private func show(_ alert: Alert) {
-        // An update of what is known is silent; a first one without people is a ticket.
-        let isTicket = alert.kind == "update" && alert.reason == "first"
-        guard alert.kind != "update" || isTicket else { return }
-        let who = alert.recipients.joined(separator: ", ")
-        let what =
-            isTicket
-            ? "TICKET"
-            : alert.kind == "page" ? "\(alert.tier.name.uppercased()) → \(who)" : alert.kind
-        say("\(stamp())  \(what) (\(alert.reason))  \(alert.incident)  \(alert.severity.name)")
+        switch (alert.kind, alert.reason) {
+        case ("page", _):
+            let who = alert.recipients.joined(separator: ", ")
+            let why = alert.reason == "first" ? "" : " (\(alert.reason))"
+            say("\(stamp())  \(alert.tier.name.uppercased()) pages \(who)\(why)  \(alert.incident)")
+        case ("update", "first") where alert.recipients.isEmpty:
+            say("\(stamp())  TICKET, nobody is woken  \(alert.incident)")
+        case ("resolved", _):
+            return say("\(stamp())  RESOLVED  \(alert.incident)  \(alert.title)\n")
+        default: return
+        }
         say("          \(alert.title)")
-        guard alert.kind == "page" else { return say("") }
-        say("          \(alert.summary)")
-        say("          since \(alert.since.timeOfDay) UTC, \(alert.costPerHour) per hour")
+        // The later tiers read the same page; here it would only hide what is new.
+        guard alert.kind != "page" || alert.reason == "first" else { return say("") }
+        for line in alert.evidence.prefix(3) { say("            \(line)") }
+        say(
+            "          \(alert.severity.name), since \(alert.since.timeOfDay) UTC, "
+                + "\(alert.costPerHour) per hour")
         say("          first: \(alert.runbook)\n")
     }
 

@@ -91,7 +91,7 @@ import Testing
         try expectSnapshot(
             stage.log,
             """
-            00:00   incident.held thermal on device gpu-1
+            00:00   incident.held HBM 97 °C (threshold 95 °C)
             00:10 page tier 1 first → ana
             00:10   incident.opened generation 1
             00:10   page.created tier 1, round 1, first: ana
@@ -105,7 +105,7 @@ import Testing
             02:00 acknowledged tier 1 acknowledged → ana
             02:00   response.ack bo
             02:00   response.ack bo
-            open thermal on device gpu-1, $0.00/h, masked
+            open HBM 97 °C (threshold 95 °C), $0.00/h, masked
             open thermal on host node-1, 4 of 4 devices, $13.76/h
             02:00   incident.recovering
             02:00   incident.recovering
@@ -159,13 +159,13 @@ import Testing
             """
             00:30 page tier 1 first → ana
             01:00 update tier 1 changed → ana
-            held hang on job llm, 8 of 8 devices, $55.04/h
-            open idle on device gpu-1, $0.00/h, masked
+            held llm computes nothing, $55.04/h
+            open HBM 97 °C (threshold 95 °C), $0.00/h, masked
             01:10 page tier 1 first → ana
             05:00 resolved tier 1 resolved → ana
             06:00 update tier 1 changed → ana
-            open idle on device gpu-1, $3.44/h
-            resolved hang on job llm, 8 of 8 devices, $0.00/h
+            open HBM 97 °C (threshold 95 °C), $3.44/h
+            resolved llm computes nothing, $0.00/h
             """)
     }
 

@@ -112,7 +112,7 @@ extension Page.Kind {
                 "summary":"XID 79, then silence for 90 s (threshold 60 s)","symptom":"off-bus",\
                 "blame":{"kind":"device","name":"nvidia/GPU-6b0d549b-1c2d-4e5f-8a9b-0c1d2e3f4a5b"},\
                 "labels":{"rack":"r17","host":"gpu-node-0017","job":"llm-pretrain"},\
-                "rules":["gpu-off-bus"],"recipients":["ana"],"acceleratorsLost":8,\
+                "rules":["gpu-off-bus"],"evidence":[],"notes":[],"recipients":["ana"],"acceleratorsLost":8,\
                 "costPerHourDollars":55.04,"costTotalDollars":11.01,\
                 "runbook":"Drain the node, then reset the GPU or power-cycle the host.",\
                 "acknowledgedBy":"","isStale":false,\

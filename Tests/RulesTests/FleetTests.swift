@@ -86,7 +86,7 @@ import Testing
             print("  \(finding.summary)")
             #expect(delay <= FleetTests.within[label.name] ?? 0, "seed \(seed): \(label.id)")
             #expect(!finding.summary.contains("?") && !finding.runbook.contains("?"))
-            #expect(finding.evidence.allSatisfy { $0.text.count <= 60 }, "\(finding.evidence)")
+            #expect(finding.evidence.allSatisfy { $0.amount.count <= 60 }, "\(finding.evidence)")
         }
         let strangers = run.findings.filter { finding in
             finding.edge == .fired && finding.severity.isPage
