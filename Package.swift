@@ -94,7 +94,8 @@ let package = Package(
         .executableTarget(
             name: "tocsin-bench",
             dependencies: [
-                "Fleet", "RollingStatistics", "Telemetry", "Detection", "Rules", "Kafka",
+                "Fleet", "Configuration", "RollingStatistics", "Telemetry", "Rules", "Kafka",
+                "Daemon", "Simulation",
             ],
             swiftSettings: house),
 
@@ -116,6 +117,8 @@ let package = Package(
             "Console", "Console", "Fleet", "Rules", "Incidents", "Escalation", "HTTP", "Ledger"),
         tests("Daemon", "Daemon", "Fleet", "Configuration", "Kafka"),
         tests("Simulation", "Simulation", "Fleet", "Telemetry"),
-        tests("Acceptance", "Fleet", "HTTP", "Kafka", "Simulation"),
+        tests(
+            "Acceptance", "CRdKafka", "Console", "Fleet", "HTTP", "Kafka", "Ledger", "Simulation",
+            "Telemetry"),
     ]
 )

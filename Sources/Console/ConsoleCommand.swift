@@ -1,5 +1,6 @@
 package import Fleet
 import FoundationEssentials
+package import Incidents
 
 /// What a person asks of the engine through the API.
 package enum ConsoleCommand: Sendable, Equatable {
@@ -13,7 +14,29 @@ package enum ConsoleCommand: Sendable, Equatable {
 
     /// The whole id of an incident that exists, though perhaps not any more.
     case incident(String, Action, by: String, reason: String)
+    case silence(SilenceOrder, by: String)
+    case expireSilence(String, by: String)
+    case approveSilence(String, by: String)
     case reload
+}
+
+/// A silence as a person asks for it.
+package struct SilenceOrder: Sendable, Equatable {
+    /// One of these groups must hold in full.
+    package var matchers: [[Matcher]]
+    /// Nil is at once.
+    package var starts: Instant?
+    package var length: Duration
+    package var reason: String
+
+    package init(
+        matchers: [[Matcher]], starts: Instant? = nil, length: Duration, reason: String
+    ) {
+        self.matchers = matchers
+        self.starts = starts
+        self.length = length
+        self.reason = reason
+    }
 }
 
 /// What the engine made of a command, in a sentence for the person who gave it.
@@ -39,6 +62,8 @@ struct CommandBody {
     private enum Member: Decodable {
         case text(String)
         case number(Double)
+        /// Groups of texts; a plain list of texts is one group.
+        case groups([[String]])
         case null
         case other
 
@@ -53,6 +78,10 @@ struct CommandBody {
                 self = .text(text)
             } else if let number = try? container.decode(Double.self) {
                 self = .number(number)
+            } else if let texts = try? container.decode([String].self) {
+                self = .groups(texts.isEmpty ? [] : [texts])
+            } else if let groups = try? container.decode([[String]].self) {
+                self = .groups(groups)
             } else {
                 self = .other
             }
@@ -85,6 +114,7 @@ struct CommandBody {
         case "snooze": known.append("duration")
         case "escalate": known.append("tier")
         case "note": known = ["by", "text"]
+        case "silence": known += ["matchers", "duration", "starts_at"]
         default: break
         }
         guard let unknown = members.keys.sorted().first(where: { !known.contains($0) }) else {
@@ -125,11 +155,55 @@ struct CommandBody {
                         + "say it shorter")
             }
             return text
-        case .number, .other: throw APIError(error: "\"\(name)\" is not a text; put it in quotes")
+        case .number, .groups, .other:
+            throw APIError(error: "\"\(name)\" is not a text; put it in quotes")
         }
     }
 
+    /// The silence that is asked for; its bounds are the engine's.
+    func silence() throws(APIError) -> SilenceOrder {
+        guard case .groups(let groups)? = members["matchers"], !groups.isEmpty else {
+            throw APIError(
+                error: #""matchers" is missing; send ["host=node-7", "symptom=thermal"], which "#
+                    + #"must all hold, or several such lists in a list, of which one must"#)
+        }
+        var matchers: [[Matcher]] = []
+        for group in groups {
+            var read: [Matcher] = []
+            for text in group {
+                do throws(Matcher.Malformed) {
+                    read.append(try Matcher(text))
+                } catch {
+                    throw APIError(error: "\"matchers\": \(Plain.line(error.reason, max: 200))")
+                }
+            }
+            matchers.append(read)
+        }
+        var starts: Instant?
+        if let text = try text("starts_at") {
+            guard let read = Instant(rfc3339: text.utf8) else {
+                throw APIError(
+                    error: "\"starts_at\" is \"\(Plain.line(text, max: 40))\", which is no time; "
+                        + "write it like 2026-11-21T08:00:00Z")
+            }
+            starts = read
+        }
+        return SilenceOrder(
+            matchers: matchers, starts: starts, length: try length(),
+            reason: try required("reason", example: "rack move"))
+    }
+
     private func duration() throws(APIError) -> Duration {
+        let length = try length()
+        guard length >= .seconds(60), length <= CommandBody.snoozeMax else {
+            throw APIError(
+                error: "\"duration\" is \(length.short); an incident can be snoozed for 1m to "
+                    + "24h. For longer, make a silence with an end and a reason")
+        }
+        return length
+    }
+
+    private func length() throws(APIError) -> Duration {
         let text = try required("duration", example: "30m")
         let units: [Character: Int64] = ["s": 1, "m": 60, "h": 3_600, "d": 86_400]
         guard let unit = text.last.flatMap({ units[$0] }), let count = Int64(text.dropLast()),
@@ -139,13 +213,7 @@ struct CommandBody {
                 error: "\"duration\" is \"\(Plain.line(text, max: 40))\", which is no length of "
                     + "time; write it like 30m or 4h")
         }
-        let length = Duration.seconds(count * unit)
-        guard length >= .seconds(60), length <= CommandBody.snoozeMax else {
-            throw APIError(
-                error: "\"duration\" is \(length.short); an incident can be snoozed for 1m to "
-                    + "24h. For longer, make a silence with an end and a reason")
-        }
-        return length
+        return .seconds(count * unit)
     }
 
     private func tier() throws(APIError) -> Tier? {
@@ -155,7 +223,7 @@ struct CommandBody {
         case .number(let number): found = Int(exactly: number).flatMap(Tier.init(rawValue:))
         case .text(let text):
             found = Tier.allCases.first { $0.name == text || "\($0.rawValue)" == text }
-        case .other: break
+        case .groups, .other: break
         }
         guard let found else {
             throw APIError(error: "\"tier\" is none of 1, 2, 3 and \"backstop\"")

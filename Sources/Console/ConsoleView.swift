@@ -31,10 +31,14 @@ package struct ConsoleView: Sendable {
     package var engineAliveAt: Instant
     /// Why it is not ready, in words; empty where it is.
     package var notReady: [String] = []
+    /// Why the rules on disk are not those in force; empty where they are.
+    package var reloadFailure = ""
     package var partitions: [PartitionView] = []
     package var deviceCount = 0
     /// Every incident that is not closed.
     package var cases: [CaseRecord] = []
+    /// Every silence that did not end yet.
+    package var silences: [Silence] = []
     package var auditHead: AuditHead?
 
     package init(
@@ -113,6 +117,8 @@ package struct StatusDocument: Codable, Sendable {
     package var engineAliveAt: Timestamp
     package var ready: Bool
     package var notReady: [String]
+    /// Why the last reload was refused, every mistake on a line; nil where the rules are in force.
+    package var reloadFailure: String?
     package var partitions: [PartitionStatus]
     package var lag: Int64
     package var deviceCount: Int
@@ -128,6 +134,7 @@ package struct StatusDocument: Codable, Sendable {
         engineAliveAt = Timestamp(view.engineAliveAt)
         ready = notReady.isEmpty
         self.notReady = notReady
+        reloadFailure = view.reloadFailure.isEmpty ? nil : view.reloadFailure
         partitions = view.partitions.sorted { $0.partition < $1.partition }.map {
             PartitionStatus(
                 topic: $0.partition.topic, number: $0.partition.number, nextOffset: $0.nextOffset,

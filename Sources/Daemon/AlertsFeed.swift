@@ -13,17 +13,25 @@ final class AlertsFeed: Channel {
     private let topic: String
     private let instance: Instance
     private let sequence = Atomic<UInt64>(0)
+    private let isCancelled = Atomic<Bool>(false)
 
     /// What the broker may take for one message before the attempt counts as unanswered.
     private static let waitMilliseconds: Int32 = 8_000
+    /// How soon a wait notices that the daemon stops.
+    private static let sliceMilliseconds: Int32 = 200
 
     init(
         _ properties: [String: String], topic: String, instance: Instance
     ) throws(KafkaError) {
         self.topic = topic
         self.instance = instance
-        producer = Mutex(try Producer.open(properties))
+        // Given up by the client before we do: what it kept would leave beside its own repetition.
+        let own = ["message.timeout.ms": String(Self.waitMilliseconds - 1_000)]
+        producer = Mutex(try Producer.open(properties.merging(own) { $1 }))
     }
+
+    /// Ends a wait for the broker; what was under way may have arrived.
+    func cancel() { isCancelled.store(true, ordering: .relaxed) }
 
     deinit { close() }
 
@@ -49,20 +57,26 @@ final class AlertsFeed: Channel {
             } catch {
                 return Self.attempt(error)
             }
-            _ = producer?.flush(milliseconds: Self.waitMilliseconds)
-            let reports = producer?.poll(milliseconds: 0) ?? []
-            guard let report = reports.first(where: { $0.token == token }) else {
-                return .retry(
-                    after: nil, code: 0, reason: "no answer from the broker within 8 s",
-                    mayHaveArrived: true)
+            for _ in 0..<Self.waitMilliseconds / Self.sliceMilliseconds {
+                _ = producer?.flush(milliseconds: Self.sliceMilliseconds)
+                let reports = producer?.poll(milliseconds: 0) ?? []
+                if let report = reports.first(where: { $0.token == token }) {
+                    return report.error.map(Self.attempt) ?? .delivered(code: 0)
+                }
+                if isCancelled.load(ordering: .relaxed) { break }
             }
-            return report.error.map(Self.attempt) ?? .delivered(code: 0)
+            return .retry(
+                after: nil, code: 0, reason: "no answer from the broker", mayHaveArrived: true)
         }
     }
 
     private static func attempt(_ error: KafkaError) -> Attempt {
         switch error.kind {
         case .messageTooLarge: .permanent(code: Int(error.code), reason: error.description)
+        // It may have been written, and only the answer be missing.
+        case .timedOut:
+            .retry(
+                after: nil, code: Int(error.code), reason: error.description, mayHaveArrived: true)
         default:
             // A topic that is missing or forbidden may be mended while we wait.
             .retry(after: nil, code: Int(error.code), reason: error.description)

@@ -24,7 +24,9 @@ final class Board: Sendable {
 
     struct State: Sendable {
         var cases: [CaseRecord] = []
-        var lag: [Partition: Int64] = [:]
+        var silences: [Silence] = []
+        /// Nil for a partition that was ours.
+        var lag: [Partition: Int64?] = [:]
         var assigned = 0
         var devices = 0
         var engineAt: Instant
@@ -35,6 +37,9 @@ final class Board: Sendable {
         var positions: [Partition: Int64] = [:]
         var auditHead: AuditHead?
         var isStopping = false
+        /// Why reading cannot go on, though the intake comes round.
+        var intakeTrouble = ""
+        var intakeHasEnded = false
     }
 
     private let decoded, dead, tombstones: Counter
@@ -44,6 +49,9 @@ final class Board: Sendable {
     private let deadReasons: [Undecodable.Reason: Counter]
     let readFailures, offsetGaps, recordsLost, deadLettersLost, intakeWaits: Counter
     let faults: Counter
+    let silentTopics, clockAhead: Gauge
+    let beginningsUnstored: Counter
+    private let coverageGaps, undelivered, backstops, suppressed, folded, merged: Counter
     let pages: [String: Counter]
     let reloadSucceeded: Gauge
 
@@ -84,6 +92,27 @@ final class Board: Sendable {
         intakeWaits = metrics.counter(
             "tocsin_intake_waits_total", "Waits of the intake for a full engine.")
         faults = metrics.counter("tocsin_faults_total", "Fault events read, such as XIDs.")
+        silentTopics = metrics.gauge(
+            "tocsin_input_silent_topics", "Topics from which records stopped coming.")
+        clockAhead = metrics.gauge(
+            "tocsin_clock_ahead_seconds",
+            "How far our time is ahead of a system clock that was set back.")
+        beginningsUnstored = metrics.counter(
+            "tocsin_deliveries_unmarked_total",
+            "Deliveries sent before the ledger knew that they were on their way.")
+        coverageGaps = metrics.counter(
+            "tocsin_coverage_gaps_total", "Tiers that had nobody on call when they were needed.")
+        undelivered = metrics.counter(
+            "tocsin_pages_undelivered_total", "Pages that no channel of a tier took.")
+        backstops = metrics.counter(
+            "tocsin_backstop_pages_total", "Pages to the backstop: every tier was silent.")
+        suppressed = metrics.counter(
+            "tocsin_incidents_suppressed_total", "Incidents that ended before anybody was told.")
+        folded = metrics.counter(
+            "tocsin_findings_folded_total",
+            "Findings that joined a gathering incident because a limit was reached.")
+        merged = metrics.counter(
+            "tocsin_incidents_merged_total", "Incidents that a larger one explained.")
         reloadSucceeded = metrics.gauge(
             "tocsin_config_last_reload_successful", "1 where the rules on disk are in force.")
         reloadSucceeded.set(1)
@@ -122,7 +151,14 @@ final class Board: Sendable {
     func lost(_ records: Int64) { recordsLost.add(UInt64(max(0, records))) }
 
     func lag(of partition: Partition, _ records: Int64) {
-        state.withLock { $0.lag[partition] = records }
+        state.withLock { $0.lag[partition] = .some(records) }
+    }
+
+    /// Forgets the lag of partitions that are somebody else's now.
+    func released(_ partitions: [Partition]) {
+        state.withLock { state in
+            for partition in partitions { state.lag[partition] = .some(nil) }
+        }
     }
 
     func assigned(_ count: Int) {
@@ -137,18 +173,42 @@ final class Board: Sendable {
     func count(_ outcome: Outcome) {
         for page in outcome.pages where page.kind == .page { pages[page.tier.name]?.add() }
     }
+
+    func count(_ counters: Desk.Counters) {
+        coverageGaps.raise(to: counters.coverageGaps)
+        undelivered.raise(to: counters.undelivered)
+        backstops.raise(to: counters.backstops)
+        suppressed.raise(to: counters.suppressedShort)
+        folded.raise(to: counters.folded)
+        merged.raise(to: counters.merged)
+    }
 }
 
 extension Board {
     /// An engine or an intake that did not come round for this long is stuck.
     private static let stuckAfter = Duration.seconds(30)
 
-    func publish(_ cases: [CaseRecord], at now: Instant) {
+    func publish(_ cases: [CaseRecord]) { state.withLock { $0.cases = cases } }
+
+    func silences(_ silences: [Silence]) { state.withLock { $0.silences = silences } }
+
+    func engineTurned(at now: Instant) { state.withLock { $0.engineAt = now } }
+
+    /// Neither thread runs yet, and that is as it should be: a start may wait for its broker.
+    func starting(at now: Instant) {
         state.withLock {
-            $0.cases = cases
             $0.engineAt = now
+            $0.intakeAt = now
         }
     }
+
+    /// Says that reading cannot go on, or, where empty, that it can.
+    func intakeFailed(_ reason: String) { state.withLock { $0.intakeTrouble = reason } }
+
+    /// The intake ended as it should: nobody waits for its next turn.
+    func intakeEnded() { state.withLock { $0.intakeHasEnded = true } }
+
+    var isStopping: Bool { state.withLock { $0.isStopping } }
 
     func stored(_ positions: [Partition: Int64], auditHead: AuditHead) {
         state.withLock {
@@ -179,6 +239,7 @@ extension Board {
             if !state.ledgerTrouble.isEmpty {
                 reasons.append("the ledger takes no writes: \(state.ledgerTrouble)")
             }
+            if !state.intakeTrouble.isEmpty { reasons.append(state.intakeTrouble) }
             if now - state.engineAt > Board.stuckAfter { reasons.append("the engine is stuck") }
             if now - state.intakeAt > Board.stuckAfter { reasons.append("the intake is stuck") }
             return reasons
@@ -187,7 +248,10 @@ extension Board {
 
     /// Whether both threads came round lately.
     func isAlive(at now: Instant) -> Bool {
-        state.withLock { now - $0.intakeAt <= Board.stuckAfter }
+        state.withLock {
+            $0.intakeHasEnded
+                || (now - $0.intakeAt <= Board.stuckAfter && $0.intakeTrouble.isEmpty)
+        }
     }
 
     /// The line that `systemctl status` shows.
@@ -196,8 +260,10 @@ extension Board {
             let open = state.cases.count { $0.episode.phase == .open }
             let line =
                 "\(state.devices) devices on \(state.assigned) partitions, \(open) open incidents"
-            return state.reloadFailure.isEmpty
-                ? line : "\(line); LAST RELOAD FAILED: \(state.reloadFailure)"
+            return [
+                line, state.ledgerTrouble.isEmpty ? "" : "LEDGER: \(state.ledgerTrouble)",
+                state.reloadFailure.isEmpty ? "" : "LAST RELOAD FAILED: \(state.reloadFailure)",
+            ].filter { !$0.isEmpty }.joined(separator: "; ")
         }
     }
 
@@ -208,13 +274,15 @@ extension Board {
                 version: Daemon.version, instance: instance, at: now, startedAt: startedAt,
                 engineAliveAt: state.engineAt)
             view.notReady = reasons
+            view.reloadFailure = state.reloadFailure
             view.partitions = state.positions.map { partition, offset in
                 ConsoleView.PartitionView(
-                    partition: partition, nextOffset: offset, lag: state.lag[partition],
+                    partition: partition, nextOffset: offset, lag: state.lag[partition] ?? nil,
                     watermark: nil)
             }
             view.deviceCount = state.devices
             view.cases = state.cases
+            view.silences = state.silences
             view.auditHead = state.auditHead
             return view
         }
@@ -255,7 +323,7 @@ extension Board {
                     MetricLabel("topic", partition.topic),
                     MetricLabel("partition", String(partition.number)),
                 ]
-            ).set(Double(lag))
+            ).set(lag.map(Double.init) ?? .nan)
         }
         let (contentType, body) = metrics.exposition(accept: accept)
         return (contentType, String(decoding: body, as: UTF8.self))

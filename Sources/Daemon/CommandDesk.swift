@@ -7,22 +7,54 @@ import Synchronization
 /// Carries a command from the API's thread to the engine and waits for its answer.
 ///
 /// The answer comes after the engine has stored what it decided: an acknowledgement that was
-/// answered survives a crash.
-struct CommandDesk: Sendable {
-    let mailbox: Mailbox<Engine.Input>
-    let board: Board
+/// answered survives a crash. A few may wait at one time, far fewer than the API has connections, so that
+/// health and metrics are answered whatever the engine does.
+final class CommandDesk: Sendable {
+    private let mailbox: Mailbox<Engine.Input>
+    private let board: Board
+    private let clock: WallClock
+    private let places = DispatchSemaphore(value: CommandDesk.waitingMax)
 
+    /// People type; a script that asks for more at once is asked to try again.
+    static let waitingMax = 8
     /// Longer than any commit takes; then the person is told that it is not known.
     private static let waitSeconds = 5
 
+    init(mailbox: Mailbox<Engine.Input>, board: Board, clock: WallClock) {
+        self.mailbox = mailbox
+        self.board = board
+        self.clock = clock
+    }
+
     func answer(_ command: ConsoleCommand) -> ConsoleReply {
+        guard !board.isStopping else { return .unavailable("the daemon is stopping") }
         switch command {
         case .reload:
             return Signals.request(.reload)
                 ? .done("the rules are being read; see the log and /api/v1/status")
                 : .unavailable("the daemon is not ready to reload")
         case .incident(let id, let action, let person, let reason):
-            return ask(translate(id, action, reason), id, action, person)
+            return ask(translate(id, action, reason), person) { _ in
+                Self.words(id, action, person)
+            }
+        case .silence(let asked, let person):
+            let starts = asked.starts ?? clock.now()
+            let request = SilenceRequest(
+                matchers: asked.matchers, starts: asked.starts, ends: starts + asked.length,
+                reason: asked.reason)
+            return ask(.silence(request), person) { outcome in
+                let made = outcome.silences?.first {
+                    $0.author == person && $0.ends == request.ends
+                        && $0.matchers == request.matchers
+                }
+                return "\(made?.id ?? "the silence") hides until \(request.ends.rfc3339)"
+            }
+        case .expireSilence(let id, let person):
+            return ask(.expireSilence(id), person) { _ in "\(id) is over" }
+        case .approveSilence(let id, let person):
+            return ask(.approveSilence(id), person) { _ in
+                "\(id) is approved by \(person), also for critical incidents"
+            }
         }
     }
 
@@ -46,15 +78,19 @@ struct CommandDesk: Sendable {
     }
 
     private func ask(
-        _ command: Command, _ id: String, _ action: ConsoleCommand.Action, _ person: String
+        _ command: Command, _ person: String, _ words: (Outcome) -> String
     ) -> ConsoleReply {
+        guard places.wait(timeout: .now()) == .success else {
+            return .unavailable("other commands wait already; nothing was changed, try again")
+        }
+        defer { places.signal() }
         let answered = DispatchSemaphore(value: 0)
         let box = Answer()
         let taken = mailbox.offer(
             .command(command, by: person, via: "api") { result in
                 box.result.withLock { $0 = result }
                 answered.signal()
-            })
+            }, urgent: true)
         guard taken else {
             return .unavailable("the engine is too busy; nothing was changed, try again")
         }
@@ -64,16 +100,19 @@ struct CommandDesk: Sendable {
                     + "before you try again")
         }
         switch box.result.withLock({ $0 }) {
-        case .success: return .done(Self.words(id, action, person))
-        case .failure(let refusal) where refusal.kind == .notFound:
+        case .stored(let outcome): return .done(words(outcome))
+        case .unstored(let outcome, let why):
+            return .done(
+                "\(words(outcome)); it is NOT STORED yet and ends with this process: \(why)")
+        case .refused(let refusal) where refusal.kind == .notFound:
             return .notFound(refusal.description)
-        case .failure(let refusal): return .refused(refusal.description)
+        case .refused(let refusal): return .refused(refusal.description)
         case nil: return .unavailable("the engine is on its way out")
         }
     }
 
     private final class Answer: Sendable {
-        let result = Mutex<Result<Void, Refusal>?>(nil)
+        let result = Mutex<CommandAnswer?>(nil)
     }
 
     private static func words(

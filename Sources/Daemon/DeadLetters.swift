@@ -7,17 +7,23 @@ import Telemetry
 /// Writes what could not be decoded to the dead-letter topic, with where it came from and why.
 ///
 /// Used by the intake's thread alone; its lock is never contended. `flush` is called before the
-/// step that carries the messages' positions, so a message is either read, or a dead letter, or
-/// read again.
+/// step that carries the messages' positions, and where it says no, the positions wait: so a message
+/// is either read, or a dead letter, or read again. One that the broker does not take within
+/// `message.timeout.ms` is counted and lost, so that its topic never stops telemetry.
 final class DeadLetters: Sendable {
     private let producer: Mutex<Producer>
     private let topic: String
     private let board: Board
     private let log: Log
-    private let sequence = Mutex<UInt64>(0)
+    /// What is left of this turn's patience.
+    private let patience = Mutex(DeadLetters.patienceMilliseconds)
 
     /// A payload is cut at this many bytes, with a header that says so: the topic has a limit too.
     static let payloadBytesMax = 512 << 10
+    /// Longer than this no turn of the intake waits for its dead letters: a flood of garbage while
+    /// their topic is away must not look like an intake that is stuck (30 s).
+    private static let patienceMilliseconds: Int32 = 5_000
+    private static let waitMilliseconds: Int32 = 100
 
     init(
         _ properties: [String: String], topic: String, board: Board, log: Log
@@ -53,8 +59,8 @@ final class DeadLetters: Sendable {
                 for index in 0..<min(key.count, 1_024) { bytes.append(key[index]) }
             }
         }
-        // A full local queue empties as the broker answers; one that stays full is given up below.
-        for attempt in 0..<100 {
+        // A full local queue empties as the broker answers; one that stays full is given up.
+        while true {
             do throws(KafkaError) {
                 try producer.withLock { producer throws(KafkaError) in
                     try producer.produce(
@@ -62,17 +68,26 @@ final class DeadLetters: Sendable {
                 }
                 return
             } catch {
-                guard error.kind == .queueFull, attempt < 99 else { return fail(error) }
-                settle(waiting: 100)
+                let mayWait = patience.withLock { left in
+                    left -= Self.waitMilliseconds
+                    return left >= 0
+                }
+                guard error.kind == .queueFull, mayWait else { return fail(error) }
+                settle(waiting: Self.waitMilliseconds)
             }
         }
     }
 
-    /// Waits until every dead letter of this turn is written, or failed and counted.
-    func flush() {
-        guard producer.withLock({ $0.waiting }) > 0 else { return settle(waiting: 0) }
-        _ = producer.withLock { $0.flush(milliseconds: 5_000) }
+    /// Waits a little for the dead letters so far; true where each is written, or failed and counted.
+    ///
+    /// At the end of a turn: the next has all its patience again.
+    func flush(milliseconds: Int32 = 500) -> Bool {
+        patience.withLock { $0 = Self.patienceMilliseconds }
+        if producer.withLock({ $0.waiting }) > 0 {
+            _ = producer.withLock { $0.flush(milliseconds: milliseconds) }
+        }
         settle(waiting: 0)
+        return producer.withLock { $0.waiting } == 0
     }
 
     private func settle(waiting milliseconds: Int32) {

@@ -24,15 +24,31 @@ struct IntakeStep: Sendable {
     }
 }
 
+/// What became of a command.
+enum CommandAnswer: Sendable {
+    /// Done, and on the disk.
+    case stored(Outcome)
+    /// Done, and lost if the process ends before the ledger takes it.
+    case unstored(Outcome, because: String)
+    case refused(Refusal)
+}
+
 /// Owns incidents, escalation and the ledger; confined to the engine's thread.
 ///
 /// Every turn takes all that waits, lets the pure desk decide, stores the outcome in one
 /// transaction, and only then lets pages leave and callers know: what was said is on the disk.
+///
+/// Where the ledger takes nothing for now (a full disk, a lock), pages leave all the same, answers
+/// say so, and what was decided waits within bounds; then input waits too. An error that no waiting
+/// mends ends the process, pages first.
 final class Engine {
     enum Input: Sendable {
         case step(IntakeStep)
         case command(
-            Command, by: String, via: String, reply: @Sendable (Result<Void, Refusal>) -> Void)
+            Command, by: String, via: String, reply: @Sendable (CommandAnswer) -> Void)
+        /// The first byte of a delivery is about to leave; `stored` is called when the ledger knows,
+        /// or takes nothing.
+        case began(Delivery, stored: @Sendable () -> Void)
         case delivered(DeliveryResult)
         case reload(RuleFolder)
         case audit(AuditEntry)
@@ -48,31 +64,51 @@ final class Engine {
     private let log: Log
     private let board: Board
     private let retention: Retention
+    private let refresher: AlertRefresher
     private let watchdog = Watchdog()
     private var prunedAt: Instant
-    /// Called after a commit with the positions that are durable now.
-    private let onStored: @Sendable ([Partition: Int64]) -> Void
+    private let reports: Reports
+
+    /// Whom the engine tells of what it did.
+    struct Reports: Sendable {
+        /// The positions that are durable now, after each commit.
+        var stored: @Sendable ([Partition: Int64]) -> Void = { _ in }
+        /// Why the engine cannot go on; it waits for the word to stop.
+        var failed: @Sendable (StartFailure) -> Void = { _ in }
+    }
 
     /// Decided and not yet stored: more than one turn's worth only while the disk refuses.
     private var pending: LedgerWrite
-    private var replies: [() -> Void] = []
+    /// Lines of the audit trail that a ledger out of order for hours did not get.
+    private var auditDropped = 0
+    /// Deliveries that wait for their transaction, and those that nobody needs any more.
+    private var unsent: [Delivery] = []
+    private var withdrawn: [String] = []
+    private var replies: [(_ trouble: String?) -> Void] = []
     private var retryAt: Instant?
+    private var trouble = ""
+    /// An error that no waiting mends.
+    private var broken: StartFailure?
     private var stopping = false
+    private var casesChanged = true
 
     /// Without a timer a turn comes at least this often: ticks, the watchdog, the published view.
     private static let turnMilliseconds = 250
-    /// Decisions that may wait for a disk that refuses; then the intake is made to wait too.
-    private static let pendingMax = 20_000
+    /// Rows that may wait for a disk that refuses; then the intake is made to wait too.
+    static let pendingMax = 20_000
+    /// Past this, audit lines are counted and dropped: deliveries go on without the intake.
+    private static let auditMax = 100_000
     /// A disk that refuses is asked again this often.
-    private static let retryEvery = Duration.seconds(1)
+    static let retryEvery = Duration.seconds(1)
 
     /// What came of putting back the past, `restored`, is stored with the first turn.
     init(
         desk: Desk, restored: Outcome, ledger: Ledger, dispatcher: Dispatcher,
-        mailbox: Mailbox<Input>, board: Board, settings: Settings, clock: WallClock, log: Log,
-        onStored: @escaping @Sendable ([Partition: Int64]) -> Void
+        refresher: AlertRefresher, mailbox: Mailbox<Input>, board: Board, settings: Settings,
+        clock: WallClock, log: Log, reports: Reports
     ) {
-        self.onStored = onStored
+        self.reports = reports
+        self.refresher = refresher
         self.desk = desk
         self.ledger = ledger
         self.dispatcher = dispatcher
@@ -85,17 +121,36 @@ final class Engine {
         pending = LedgerWrite(at: clock.now())
         prunedAt = clock.now()
         fold(restored)
+        board.silences(desk.silences)
     }
 
     /// Works until told to stop and everything decided is stored.
     func run() {
         while !stopping || mailbox.count > 0 {
-            // While the disk refuses, what waits stays where it has a bound.
-            let isFull = pending.findings.count + pending.cases.count > Engine.pendingMax
-            turn(isFull ? [] : mailbox.take(waiting: waitMilliseconds()))
-            if isFull { pause() }
+            // While the disk refuses, steps stay where they have a bound; answers and commands do
+            // not wait behind them. Who stops takes all: it is the last chance to store it.
+            let inputs = mailbox.take(
+                waiting: waitMilliseconds(), urgentOnly: isFull && !stopping)
+            turn(inputs)
         }
-        for _ in 0..<5 where !pending.isEmpty { store(at: clock.now(), force: true) }
+        for _ in 0..<5 where !pending.isEmpty && broken == nil {
+            store(at: clock.now(), force: true)
+        }
+        finish()
+    }
+
+    var isFull: Bool { pending.rowCount > Engine.pendingMax }
+
+    private func finish() {
+        guard pending.isEmpty, broken == nil else {
+            let rows = pending.rowCount
+            log.error("decisions were not stored and are lost", ["rows": rows, "why": trouble])
+            reports.failed(
+                broken
+                    ?? StartFailure(
+                        .temporary, "\(rows) rows of decisions could not be stored: \(trouble)"))
+            return
+        }
         do throws(LedgerError) {
             try ledger.stop(at: clock.now())
         } catch {
@@ -103,18 +158,30 @@ final class Engine {
         }
     }
 
-    private func pause() {
-        _ = DispatchSemaphore(value: 0).wait(timeout: .now() + .milliseconds(100))
-    }
-
     /// One turn: take, decide, store, release.
     func turn(_ inputs: [Input]) {
         let now = clock.now()
+        if let step = clock.takeSetBack() {
+            log.error(
+                "the system clock was set back; our time goes on, a tenth slower, until it is past",
+                ["by": step.short])
+            // Waits by the wall clock would last as much longer.
+            dispatcher.wake()
+        }
         pending.at = now
         for input in inputs { fold(input, at: now) }
         fold(desk.tick(at: now))
         store(at: now, force: false)
-        board.publish(desk.cases, at: now)
+        if casesChanged {
+            casesChanged = false
+            let cases = desk.cases
+            board.publish(cases)
+            refresher.keep(Set(cases.map(\.id)))
+        }
+        board.engineTurned(at: now)
+        board.count(desk.counters)
+        board.clockAhead.set(clock.ahead.seconds)
+        refresher.refresh(at: now)
         prune(at: now)
         // Only a healthy whole feeds the watchdog: a stuck intake must end the process too.
         if board.isAlive(at: now) { watchdog.feed(at: now, status: board.statusLine) }
@@ -138,13 +205,21 @@ final class Engine {
             }
         case .command(let command, let person, let via, let reply):
             do throws(Refusal) {
-                fold(try desk.command(command, by: person, via: via, at: now))
-                replies.append { reply(.success(())) }
+                let outcome = try desk.command(command, by: person, via: via, at: now)
+                fold(outcome)
+                replies.append { trouble in
+                    reply(
+                        trouble.map { .unstored(outcome, because: $0) } ?? .stored(outcome))
+                }
             } catch {
-                reply(.failure(error))
+                reply(.refused(error))
             }
+        case .began(let delivery, let stored):
+            pending.deliveries.append(delivery)
+            replies.append { _ in stored() }
         case .delivered(let result):
             pending.deliveries.append(result.delivery)
+            refresher.note(result.delivery)
             guard let outcome = result.outcome else { return }
             fold(desk.delivered(id: result.delivery.id, result: outcome, at: now))
         case .reload(let folder):
@@ -155,52 +230,100 @@ final class Engine {
     }
 
     private func fold(_ outcome: Outcome) {
+        guard !outcome.isEmpty else { return }
         pending.cases += outcome.changed
         // A case that closed stays in the record; only one that nobody heard of is forgotten.
-        let closed = Set(outcome.changed.map(\.id))
-        pending.removedCases += outcome.removed.filter { !closed.contains($0) }
+        let changed = Set(outcome.changed.map(\.id))
+        // One that came back must not be taken away with its earlier self.
+        if !pending.removedCases.isEmpty, !changed.isEmpty {
+            pending.removedCases.removeAll { changed.contains($0) }
+        }
+        pending.removedCases += outcome.removed.filter { !changed.contains($0) }
         pending.deliveries += outcome.deliveries
         pending.cancelledDeliveries += outcome.cancelled
         pending.audit += outcome.audit
+        if let silences = outcome.silences {
+            pending.silences = silences
+            board.silences(silences)
+        }
         unsent += outcome.deliveries
+        if !outcome.cancelled.isEmpty {
+            // Decided and taken back in one turn: it must not leave after its own cancellation.
+            let cancelled = Set(outcome.cancelled)
+            unsent.removeAll { cancelled.contains($0.id) }
+            withdrawn += outcome.cancelled
+        }
+        casesChanged = casesChanged || !outcome.changed.isEmpty || !outcome.removed.isEmpty
         board.count(outcome)
     }
 
-    /// Deliveries that wait for their transaction.
-    private var unsent: [Delivery] = []
-
-    /// Stores what was decided; a disk that refuses delays answers and positions, never pages.
+    /// Stores what was decided; a disk that refuses delays positions, never pages or answers.
     private func store(at now: Instant, force: Bool) {
-        guard !pending.isEmpty else { return release() }
-        if !force, let retryAt, now < retryAt { return }
+        guard !pending.isEmpty else { return release(nil) }
+        let mayTry = retryAt.map { now >= $0 } ?? true
+        guard broken == nil, force || mayTry else {
+            bound()
+            return release(trouble)
+        }
         do throws(LedgerError) {
+            if auditDropped > 0 {
+                pending.audit.append(
+                    AuditEntry(
+                        at: now, actor: "engine", via: "ledger", type: "audit.dropped",
+                        incident: "", detail: "\(auditDropped) lines, while \(trouble)"))
+                auditDropped = 0
+            }
             try ledger.commit(pending)
-            if retryAt != nil { log.info("the ledger takes writes again") }
+            if retryAt != nil { log.notice("the ledger takes writes again") }
             retryAt = nil
             board.stored(pending.positions, auditHead: ledger.auditHead)
-            onStored(pending.positions)
-            dispatcher.cancel(pending.cancelledDeliveries)
+            reports.stored(pending.positions)
             pending = LedgerWrite(at: now)
-            release()
+            release(nil)
         } catch {
-            retryAt = now + Engine.retryEvery
-            board.ledgerFailed(error.description)
-            log.error(
-                "the ledger refused a write; pages leave all the same", ["why": error.description])
-            // A page twice is better than none: the ids are the same when it is stored later.
-            send()
+            refused(error, at: now)
         }
     }
 
-    private func send() {
-        guard !unsent.isEmpty else { return }
-        dispatcher.enqueue(unsent)
+    private func refused(_ error: LedgerError, at now: Instant) {
+        trouble = error.description
+        retryAt = now + Engine.retryEvery
+        board.ledgerFailed(trouble)
+        log.error("the ledger refused a write; pages leave all the same", ["why": trouble])
+        bound()
+        // A page twice is better than none: the ids are the same when it is stored later.
+        release(trouble)
+        guard !error.mayRetry, broken == nil else { return }
+        let failure = StartFailure(error)
+        // A ledger that was ours a moment ago may be again: only damage keeps a restart away.
+        broken = StartFailure(
+            failure.kind == .dataError ? .dataError : .temporary, failure.reason)
+        log.error("the ledger is out of order; ending, so that a new process reads what it holds")
+        reports.failed(broken ?? failure)
+    }
+
+    /// What waits for the ledger keeps its last state only, and a bound.
+    private func bound() {
+        pending.coalesce()
+        let excess = pending.audit.count - Engine.auditMax
+        guard excess > 0 else { return }
+        auditDropped += excess
+        pending.audit.removeLast(excess)
+    }
+
+    /// Lets go what waited for the commit, or goes on without it: then `trouble` says why.
+    private func release(_ trouble: String?) {
+        if !withdrawn.isEmpty { dispatcher.cancel(withdrawn) }
+        withdrawn.removeAll()
+        if !unsent.isEmpty { dispatcher.enqueue(unsent) }
         unsent.removeAll()
+        for reply in replies { reply(trouble) }
+        replies.removeAll()
     }
 
     /// Old rows go a little at a time, so that no turn waits for it.
     private func prune(at now: Instant) {
-        guard now - prunedAt > .seconds(60), retryAt == nil else { return }
+        guard now - prunedAt > .seconds(60), retryAt == nil, broken == nil else { return }
         prunedAt = now
         do throws(LedgerError) {
             let gone = try ledger.prune(retention, at: now)
@@ -209,11 +332,39 @@ final class Engine {
             log.warning("old rows were not pruned", ["why": error.description])
         }
     }
+}
 
-    private func release() {
-        send()
-        for reply in replies { reply() }
-        replies.removeAll()
+extension LedgerWrite {
+    /// Rows that this write would touch.
+    var rowCount: Int {
+        cases.count + removedCases.count + deliveries.count + cancelledDeliveries.count
+            + audit.count + devices.count + findings.count
+    }
+
+    /// Keeps of several rows for one thing the last, where the first stood.
+    mutating func coalesce() {
+        cases = Self.last(of: cases, by: \.id)
+        deliveries = Self.last(of: deliveries, by: \.id)
+        devices = Self.last(of: devices, by: \.id)
+        findings = Self.last(of: findings, by: \.key)
+        removedCases = Self.last(of: removedCases, by: \.self)
+        cancelledDeliveries = Self.last(of: cancelledDeliveries, by: \.self)
+    }
+
+    private static func last<Row, Key: Hashable>(
+        of rows: [Row], by key: KeyPath<Row, Key>
+    ) -> [Row] {
+        var places: [Key: Int] = [:]
+        var kept: [Row] = []
+        for row in rows {
+            if let place = places[row[keyPath: key]] {
+                kept[place] = row
+            } else {
+                places[row[keyPath: key]] = kept.count
+                kept.append(row)
+            }
+        }
+        return kept
     }
 }
 

@@ -67,16 +67,60 @@ package struct IncidentClient {
     package func act(
         _ action: String, on incident: String, _ members: [String: String]
     ) throws -> String {
+        try change(
+            .post, "/api/v1/incidents/\(escaped(incident))/\(action)",
+            Array(try JSONEncoder().encode(members)))
+    }
+
+    private func change(
+        _ method: Method, _ path: String, _ body: [UInt8]
+    ) throws -> String {
         guard !token.isEmpty else {
             throw StartFailure(
                 .unavailable,
                 "the API token cannot be read: you need the rights of the daemon's group, or sudo")
         }
-        let answer = try send(
-            .post, "/api/v1/incidents/\(escaped(incident))/\(action)",
-            body: Array(try JSONEncoder().encode(members)))
+        let answer = try send(method, path, body: body)
         struct Done: Decodable { var done: String }
         return (try? APIJSON.decode(Done.self, answer).done) ?? "done"
+    }
+
+    package func silences(json: Bool) throws -> String {
+        let body = try get("/api/v1/silences")
+        guard !json else { return String(decoding: body, as: UTF8.self) }
+        return IncidentText.silences(try APIJSON.decode(SilenceList.self, body).silences, at: now)
+    }
+
+    /// What is asked for when a silence is made.
+    package struct NewSilence: Encodable {
+        /// All of them must hold.
+        package var matchers: [String]
+        package var duration: String
+        package var reason: String
+        package var by: String
+
+        package init(matchers: [String], duration: String, reason: String, by: String) {
+            self.matchers = matchers
+            self.duration = duration
+            self.reason = reason
+            self.by = by
+        }
+    }
+
+    package func add(_ silence: NewSilence) throws -> String {
+        try change(.post, "/api/v1/silences", Array(try JSONEncoder().encode(silence)))
+    }
+
+    package func expire(silence: String, by person: String) throws -> String {
+        try change(
+            .delete, "/api/v1/silences/\(escaped(silence))",
+            Array(try JSONEncoder().encode(["by": person])))
+    }
+
+    package func approve(silence: String, by person: String) throws -> String {
+        try change(
+            .post, "/api/v1/silences/\(escaped(silence))/approve",
+            Array(try JSONEncoder().encode(["by": person])))
     }
 
     private func get(_ path: String) throws(StartFailure) -> [UInt8] {

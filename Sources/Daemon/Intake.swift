@@ -34,6 +34,11 @@ final class Intake: Sendable {
     /// A step leaves at least this often while anything moved; each costs the engine one fsync.
     private static let stepEvery = Duration.milliseconds(250)
     private static let commitEvery = Duration.seconds(5)
+    /// librdkafka gives a sign of life every ten seconds.
+    private static let lifeMilliseconds: Int64 = 30_000
+    /// For so long, of its own turns, the intake sees none before it gives up: a process that was
+    /// stopped and goes on sees an old sign first, and a new one within ten seconds.
+    private static let stuckMilliseconds: Int64 = 15_000
     /// A partition read to its end is called silent only after this long without a record: what was
     /// written a moment ago is still on its way.
     private static let silentAfter = Duration.seconds(5)
@@ -72,18 +77,40 @@ final class Intake: Sendable {
                 formats: Dictionary(
                     settings.kafka.topics.map { ($0.name, $0.format) }, uniquingKeysWith: { $1 }),
                 decoding: settings.decoding, devicesMax: settings.telemetry.devicesMax,
-                roster: roster, firing: firing),
+                roster: roster, firing: firing.filter { $0.key.rule != InputWatch.rule }),
+            watch: InputWatch(
+                silenceAfter: settings.telemetry.silenceAfter,
+                flowed: Set(positions.keys.map(\.topic)), firing: firing, at: clock.now()),
             started: clock.now())
         do throws(KafkaError) {
             while !controls.withLock({ $0.stopping }) {
                 try turn(&consumer, &reading, deadLetters)
+                if isStuck(consumer, &reading) { break }
             }
         } catch {
-            _ = consumer.close()
+            log.error("reading cannot go on", ["why": error.description])
+            board.intakeFailed("reading has ended: \(error.description)")
+            _ = consumer.close(milliseconds: 2_000)
             throw error
         }
-        finish(&consumer, &reading)
-        _ = consumer.close(milliseconds: 3_000)
+        finish(&consumer, &reading, deadLetters)
+        if case .abandoned(let reason) = consumer.close(milliseconds: 3_000) {
+            log.warning("the consumer was not closed in order", ["why": reason])
+        }
+        board.intakeEnded()
+    }
+
+    /// Whether librdkafka's own thread gives no sign of life: then only a new process helps.
+    private func isStuck(_ consumer: borrowing Consumer, _ reading: inout Reading) -> Bool {
+        let age = consumer.statisticsAgeMilliseconds
+        let passed = min(max(0, age - reading.lifeAge), 1_000)
+        reading.lifeAge = age
+        reading.lifeless = age > Self.lifeMilliseconds ? reading.lifeless + passed : 0
+        guard reading.lifeless > Self.stuckMilliseconds else { return false }
+        let reason = "librdkafka gave no sign of life for \(age / 1_000) s"
+        log.error("ending, so that a new process reads on", ["why": reason])
+        board.intakeFailed(reason)
+        return true
     }
 
     private func turn(
@@ -101,7 +128,7 @@ final class Intake: Sendable {
                 reading.read(record, key, payload, at: now, &counts, deadLetters)
             })
         take(eventsOf: &consumer, &reading)
-        deadLetters.flush()
+        reading.isSettled = deadLetters.flush()
 
         let caughtUp = consumer.assignment.filter { index in
             consumer.isCaughtUp(index) && now - reading.heardAt(index) >= Self.silentAfter
@@ -109,7 +136,16 @@ final class Intake: Sendable {
         let (findings, tally) = reading.pipeline.judge(caughtUp: caughtUp)
         board.add(counts, tally, reading.pipeline.directory.count)
         reading.note(findings)
-        if !findings.isEmpty || now - reading.sentAt >= Self.stepEvery {
+        if counts.messages > 0 { reading.noteTopics(at: now) }
+        if reading.isHolding { reading.watch.excuse(at: now) }
+        let silences = reading.watch.judge(at: now)
+        reading.note(silences)
+        board.silentTopics.set(Double(reading.watch.silent))
+        for finding in silences {
+            log.error(
+                "input", ["topic": finding.key.subject.name, "says": finding.summary])
+        }
+        if !findings.isEmpty || !silences.isEmpty || now - reading.sentAt >= Self.stepEvery {
             send(&consumer, &reading, at: now)
         }
         if now - reading.committedAt >= Self.commitEvery {
@@ -125,14 +161,24 @@ final class Intake: Sendable {
                 reading.know(consumer.partitions)
                 log.info("partitions assigned", ["count": indices.count])
                 board.assigned(consumer.assignment.count)
+                reading.watch(consumer.assignment, at: clock.now())
+                // What is new was not paused with the others.
+                if reading.isHolding {
+                    reading.isHolding = false
+                    hold(&consumer, &reading, true)
+                }
             case .revoked(let indices):
                 log.info("partitions revoked", ["count": indices.count])
                 send(&consumer, &reading, at: clock.now())
                 commit(&consumer, &reading)
-                board.assigned(consumer.assignment.count - indices.count)
+                let kept = consumer.assignment.filter { !indices.contains($0) }
+                board.assigned(kept.count)
+                board.released(indices.compactMap { reading.partition($0) })
+                reading.watch(kept, at: clock.now())
             case .lost(let indices):
                 log.warning("partitions lost to another member", ["count": indices.count])
                 for index in indices { reading.forget(index) }
+                board.released(indices.compactMap { reading.partition($0) })
                 board.assigned(consumer.assignment.count)
             case .outOfRange(let gap):
                 let name = reading.name(of: gap.partition)
@@ -174,11 +220,16 @@ final class Intake: Sendable {
             if let high = consumer.watermarks(of: index)?.high {
                 board.lag(of: partition, max(0, high - next))
             }
-            guard reading.sent[partition] != next else { continue }
+            // Dead letters are on their way: what they stand for is not read yet.
+            guard reading.isSettled, reading.sent[partition] != next else { continue }
             reading.sent[partition] = next
             reading.step.positions[partition] = next
         }
-        reading.step.devices += reading.roster.due(reading.pipeline.directory, at: now)
+        // A step that waits for the engine does not grow by the same devices every minute; what is
+        // due meanwhile is due then.
+        if reading.step.devices.isEmpty {
+            reading.step.devices = reading.roster.due(reading.pipeline.directory, at: now)
+        }
         reading.sentAt = now
         guard !reading.step.isEmpty else { return }
         if mailbox.offer(.step(reading.step)) {
@@ -203,7 +254,10 @@ final class Intake: Sendable {
 
     /// The last step of all: waits for the engine, which is still at work, as long as it takes to
     /// drain what it has.
-    private func finish(_ consumer: inout Consumer, _ reading: inout Reading) {
+    private func finish(
+        _ consumer: inout Consumer, _ reading: inout Reading, _ deadLetters: DeadLetters
+    ) {
+        reading.isSettled = deadLetters.flush(milliseconds: 2_000)
         send(&consumer, &reading, at: clock.now())
         for _ in 0..<100 where !reading.step.isEmpty {
             Thread.sleep(forTimeInterval: 0.05)
@@ -247,9 +301,18 @@ private struct Reading: ~Copyable {
     /// The engine is full and every partition is paused.
     var isHolding = false
 
-    init(pipeline: consuming Pipeline, started: Instant) {
+    /// Every dead letter so far is written, or counted as lost.
+    var isSettled = true
+    var watch: InputWatch
+    /// Milliseconds since librdkafka's last sign of life as of the last turn, and how much of our
+    /// own time passed beyond what is normal.
+    var lifeAge: Int64 = 0
+    var lifeless: Int64 = 0
+
+    init(pipeline: consuming Pipeline, watch: InputWatch, started: Instant) {
         roster = RosterKeeper(known: pipeline.directory.count)
         self.pipeline = pipeline
+        self.watch = watch
         sentAt = started
         committedAt = started
     }
@@ -267,6 +330,24 @@ private struct Reading: ~Copyable {
         guard index < partitions.count else { return }
         step.positions[partitions[index]] = nil
         sent[partitions[index]] = nil
+    }
+
+    /// Tells the watch of the topics that this turn brought records of: once a turn, not for each.
+    mutating func noteTopics(at now: Instant) {
+        var topics: Set<String> = []
+        for (index, partition) in partitions.enumerated() where heard[index] == now {
+            topics.insert(partition.topic)
+        }
+        for topic in topics { watch.heard(topic, at: now) }
+    }
+
+    func partition(_ index: Int) -> Partition? {
+        partitions.indices.contains(index) ? partitions[index] : nil
+    }
+
+    /// The partitions of `indices`, and no others, are ours.
+    mutating func watch(_ indices: [Int], at now: Instant) {
+        watch.watch(Set(indices.compactMap { partition($0)?.topic }), at: now)
     }
 
     func heardAt(_ index: Int) -> Instant {

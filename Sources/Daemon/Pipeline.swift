@@ -1,25 +1,25 @@
 import Detection
-import Fleet
-import Rules
-import Telemetry
+package import Fleet
+package import Rules
+package import Telemetry
 
 /// Every stage of the hot path, in the order in which the data flows.
 ///
 /// Owned by the intake's thread. Nothing here knows Kafka, the clock or the disk: bytes and times
 /// come in as arguments, findings go out.
-struct Pipeline: ~Copyable {
+package struct Pipeline: ~Copyable {
     private var decoders: [MessageDecoder] = []
     private let formats: [String: WireFormat]
     private let decoding: DecoderSettings
     private var partitions: [Partition] = []
     private var vocabulary = Vocabulary()
-    private(set) var directory: Directory
+    package private(set) var directory: Directory
     private var batch = SampleBatch()
     private var detection: Detection
     private var rules: RuleEngine
 
     /// `formats` are by topic; `roster` and `firing` are what an earlier process knew.
-    init(
+    package init(
         book: RuleBook, formats: [String: WireFormat], decoding: DecoderSettings, devicesMax: Int,
         roster: [Device], firing: [Finding]
     ) {
@@ -34,7 +34,7 @@ struct Pipeline: ~Copyable {
     }
 
     /// Makes room for partitions that the consumer has come to know; each has its own decoder.
-    mutating func know(_ known: [Partition]) {
+    package mutating func know(_ known: [Partition]) {
         for partition in known.dropFirst(partitions.count) {
             partitions.append(partition)
             decoders.append(
@@ -43,13 +43,13 @@ struct Pipeline: ~Copyable {
     }
 
     /// Starts a batch.
-    mutating func begin() {
+    package mutating func begin() {
         batch.removeAll()
         batch.partitions = partitions
     }
 
     /// One message into the batch; what cannot be read leaves no trace in it.
-    mutating func read(
+    package mutating func read(
         _ payload: Span<UInt8>, partition: Int, offset: Int64, recordTime: Instant, now: Instant
     ) throws(Undecodable) {
         let origin = MessageOrigin(
@@ -63,7 +63,7 @@ struct Pipeline: ~Copyable {
     ///
     /// A partition that is read to its end has come as far as any other: what is silent there is
     /// silent, not late. `caughtUp` holds the indices of the partitions that are.
-    mutating func judge(caughtUp: [Int]) -> (findings: [Finding], tally: Tally) {
+    package mutating func judge(caughtUp: [Int]) -> (findings: [Finding], tally: Tally) {
         let found = rules.process(&batch, detection: &detection, directory: &directory)
         let frontier = Instant(milliseconds: detection.frontier)
         let watermarks = caughtUp.filter { $0 < partitions.count }

@@ -96,6 +96,9 @@ extension Settings.Telemetry {
             $0.integer(in: 1_024...(64 << 20))
         }
         section.read("future_skew", into: &futureSkew) { $0.duration() }
+        section.read("silence_after", into: &silenceAfter) {
+            $0.duration(in: .seconds(10) ... .seconds(7 * 86_400))
+        }
         section.finish()
     }
 }

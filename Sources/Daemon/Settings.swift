@@ -5,7 +5,7 @@ package import Telemetry
 ///
 /// Detection rules, people and prices are not here: they live in the rules folder and are reloaded
 /// while the daemon runs.
-package struct Settings: Sendable {
+package struct Settings: Sendable, Equatable {
     /// Names the fleet in ids and messages.
     package var cluster = "default"
     /// Names this process among several; the host name where nothing is written.
@@ -22,7 +22,7 @@ package struct Settings: Sendable {
     /// How long closed incidents and finished deliveries are kept.
     package var retention: Duration = .seconds(90 * 86_400)
 
-    package struct Kafka: Sendable {
+    package struct Kafka: Sendable, Equatable {
         package var bootstrap: [String] = []
         package var group = "tocsin"
         /// How long a start may wait for the first broker.
@@ -40,23 +40,25 @@ package struct Settings: Sendable {
     /// Where a partition is read from that neither this ledger nor the group has read before.
     package enum StartAt: String, CaseIterable, Sendable { case latest, earliest }
 
-    package struct Topic: Sendable {
+    package struct Topic: Sendable, Equatable {
         package var name: String
         package var format: WireFormat
     }
 
-    package struct Telemetry: Sendable {
+    package struct Telemetry: Sendable, Equatable {
         package var devicesMax = 100_000
         package var messageBytesMax = 1 << 20
         package var futureSkew: Duration = .seconds(60)
+        /// A topic from which nothing came for so long, after something had, is news for tier 3.
+        package var silenceAfter: Duration = .seconds(300)
     }
 
-    package struct API: Sendable {
+    package struct API: Sendable, Equatable {
         package var address = "127.0.0.1"
         package var port: UInt16 = 9469
     }
 
-    package struct Destination: Sendable {
+    package struct Destination: Sendable, Equatable {
         package enum Kind: String, CaseIterable, Sendable { case stdout, webhook, alertmanager }
         package var name: String
         package var kind: Kind
@@ -68,7 +70,7 @@ package struct Settings: Sendable {
         package var timeout: Duration = .seconds(10)
     }
 
-    package struct Log: Sendable {
+    package struct Log: Sendable, Equatable {
         package enum Format: String, CaseIterable, Sendable { case auto, text, json }
         package enum Level: String, CaseIterable, Sendable { case debug, info, warning, error }
         package var format = Format.auto

@@ -15,11 +15,18 @@ struct StateDirectory: Sendable {
         retention = settings.retention
     }
 
-    func openLedger(at now: Instant) throws(StartFailure) -> Ledger {
+    func openLedger() throws(StartFailure) -> Ledger {
         do throws(LedgerError) {
-            let ledger = try Ledger.open(directory: path)
+            return try Ledger.open(directory: path)
+        } catch {
+            throw StartFailure(error)
+        }
+    }
+
+    /// Notes that this process watches from now on.
+    func start(_ ledger: Ledger, at now: Instant) throws(StartFailure) {
+        do throws(LedgerError) {
             try ledger.start(at: now, version: Daemon.version)
-            return ledger
         } catch {
             throw StartFailure(error)
         }

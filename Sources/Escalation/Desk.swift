@@ -27,8 +27,8 @@ package struct Desk: Sendable {
     package internal(set) var policy: EscalationPolicy
     package internal(set) var prices: PriceBook
     package internal(set) var counters = Counters()
-    /// A page about something older than this says so.
-    private(set) var staleAfter: Duration
+    /// Event time that is older is news of the past, and its pages say so.
+    package var staleAfter = Brief.staleAfter
     var casebook: Casebook
     var episodes: [String: Episode] = [:]
     var silencesByID: [String: Silence] = [:]
@@ -41,10 +41,7 @@ package struct Desk: Sendable {
     /// The newest instant that was given: time never runs backwards in the record.
     private var latest = Instant.distantPast
 
-    package init(
-        policy: EscalationPolicy, prices: PriceBook, staleAfter: Duration = Brief.staleAfter
-    ) {
-        self.staleAfter = staleAfter
+    package init(policy: EscalationPolicy, prices: PriceBook) {
         self.policy = policy
         self.prices = prices
         casebook = Casebook(incidentsMax: policy.incidentsMax)

@@ -13,6 +13,8 @@ package struct ServerSettings: Sendable {
     package var headersMax = 64
     /// A connection on which nothing moves for so long is closed.
     package var idleSeconds = 30
+    /// A thread for each connection: an answer that takes its time holds up nobody else.
+    package var hasThreadPerConnection = false
     /// PEM text of the certificate chain and its key; plain HTTP where both are empty.
     package var certificate: [UInt8] = []
     package var key: [UInt8] = []
@@ -23,11 +25,11 @@ package struct ServerSettings: Sendable {
     }
 }
 
-/// The HTTP server: libmicrohttpd's own thread answers with a plain function.
+/// The HTTP server: libmicrohttpd's own threads answer with a plain function.
 ///
 /// Whatever a client sends, it gets a status: 400 for a URL that cannot be read, 413 for a body
 /// past `bodyBytesMax`, 414 for a long URL, 431 for too many header fields. Past `connectionsMax`
-/// new connections wait to be closed. The function must not block: there is one thread.
+/// new connections wait to be closed. The function must not block, unless each connection has a thread.
 @safe
 package final class Server {
     private var daemon: OpaquePointer?
@@ -101,6 +103,8 @@ package final class Server {
                 .NOTIFY_COMPLETED,
                 Int(bitPattern: unsafeBitCast(completed, to: UnsafeRawPointer.self)), context),
         ]
+        // Not a pool: a thread of it takes in a second connection and then waits for the first.
+        if settings.hasThreadPerConnection { flags |= MHD_USE_THREAD_PER_CONNECTION.rawValue }
         let certificate = unsafe strdup(String(decoding: settings.certificate, as: UTF8.self))
         let key = unsafe strdup(String(decoding: settings.key, as: UTF8.self))
         defer {
@@ -145,7 +149,7 @@ private final class Door: Sendable {
     func ended() { requests.subtract(1, ordering: .relaxed) }
 }
 
-/// One request while its parts arrive; touched by the server's thread alone.
+/// One request while its parts arrive; touched by the thread of its connection alone.
 private final class Arriving {
     let target: Target
     var headers: [String: String] = [:]

@@ -11,6 +11,7 @@ struct EncodedStep {
     private let deliveries: [String]
     private let devices: [String]
     private let findings: [String?]
+    private let silences: [String]
     private let audit: [AuditRow]
     /// The end of the audit chain once this step is stored.
     let head: AuditHead
@@ -29,6 +30,9 @@ struct EncodedStep {
         findings = try write.findings.map { finding throws(LedgerError) in
             finding.isFiring ? try coder.encode(finding, "finding \(finding.key)") : nil
         }
+        silences = try (write.silences ?? []).map { silence throws(LedgerError) in
+            try coder.encode(silence, "silence \(silence.id)")
+        }
         var place = head
         var rows: [AuditRow] = []
         for entry in write.audit {
@@ -46,6 +50,7 @@ struct EncodedStep {
         try storeDeliveries(database)
         try storeAudit(database)
         try storeInputs(database)
+        try storeSilences(database)
         try database.set("last_commit_at", .integer(write.at.milliseconds))
     }
 
@@ -103,6 +108,15 @@ struct EncodedStep {
                 .text(row.entry.detail), .blob(row.hash))
         }
         try database.setAuditPlace("head", head)
+    }
+
+    private func storeSilences(_ database: borrowing Database) throws(DatabaseError) {
+        guard let all = write.silences else { return }
+        try database.run("DELETE FROM silences")
+        for (silence, body) in zip(all, silences) {
+            try database.run(
+                "INSERT INTO silences (id, body) VALUES (?, ?)", .text(silence.id), .text(body))
+        }
     }
 
     private func storeInputs(_ database: borrowing Database) throws(DatabaseError) {

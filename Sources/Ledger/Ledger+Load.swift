@@ -31,10 +31,6 @@ extension Ledger {
             SELECT id, body FROM deliveries WHERE state IN ('queued', 'inflight') ORDER BY rowid
             """)
         state.deliveries = read(Delivery.self, deliveries, of: "deliveries", &state.unreadable)
-        for index in state.deliveries.indices where state.deliveries[index].state == .inflight {
-            state.deliveries[index].state = .queued
-            state.deliveries[index].mayRepeat = true
-        }
     }
 
     private func loadInputs(_ state: inout LedgerState) throws(DatabaseError) {
@@ -56,6 +52,8 @@ extension Ledger {
         let firing = try stored(
             "SELECT rule || ' on ' || kind || ' ' || name, body FROM firing ORDER BY rowid")
         state.firing = read(Finding.self, firing, of: "firing", &state.unreadable)
+        let silences = try stored("SELECT id, body FROM silences ORDER BY id")
+        state.silences = read(Silence.self, silences, of: "silences", &state.unreadable)
         let counters = try database.rows("SELECT name, value FROM counters") {
             ($0.text(0), $0.integer(1))
         }

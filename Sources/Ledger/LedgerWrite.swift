@@ -23,6 +23,8 @@ package struct LedgerWrite: Sendable {
     package var removedDevices: [String] = []
     /// Edges in their order: fired and changed are kept, cleared and removed take theirs away.
     package var findings: [Finding] = []
+    /// Every silence that did not end yet, where any changed; nil leaves them alone.
+    package var silences: [Silence]?
     /// Totals that outlive the process, such as messages read; each replaces its older value.
     package var counters: [String: UInt64] = [:]
 
@@ -34,7 +36,7 @@ package struct LedgerWrite: Sendable {
     package var isEmpty: Bool {
         cases.isEmpty && removedCases.isEmpty && deliveries.isEmpty && cancelledDeliveries.isEmpty
             && audit.isEmpty && positions.isEmpty && devices.isEmpty && removedDevices.isEmpty
-            && findings.isEmpty && counters.isEmpty
+            && findings.isEmpty && silences == nil && counters.isEmpty
     }
 }
 
@@ -50,6 +52,7 @@ package struct LedgerState: Sendable {
     /// In the order in which they were first seen.
     package var devices: [Device] = []
     package var firing: [Finding] = []
+    package var silences: [Silence] = []
     package var counters: [String: UInt64] = [:]
     package var auditHead: AuditHead = .genesis
     package var previousRun: PreviousRun?

@@ -46,7 +46,8 @@ package struct Schema: Sendable {
             rule TEXT NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, body TEXT NOT NULL,
             PRIMARY KEY (rule, kind, name));
         CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-        """
+        """,
+        "CREATE TABLE silences (id TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID",
     ])
 
     /// What a file is, before anything in it is changed.

@@ -2,13 +2,13 @@ import Foundation
 import Observability
 
 /// A program that we started and that ends with us.
-final class ChildProcess {
+package final class ChildProcess {
     private let process = Process()
     private let input = Pipe()
     private let output = Pipe()
 
     /// Starts the program `name` that lies beside this one; `errors` takes its standard error.
-    init(_ name: String, _ arguments: [String], errors: String) throws(SimulationError) {
+    package init(_ name: String, _ arguments: [String], errors: String) throws(SimulationError) {
         let own =
             (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? ""
         let folder = own.prefix(upTo: own.lastIndex(of: "/") ?? own.startIndex)
@@ -39,7 +39,7 @@ final class ChildProcess {
     var identifier: Int32 { process.processIdentifier }
 
     /// The next line that it prints; nil where it ended instead.
-    func line() -> String? {
+    package func line() -> String? {
         var bytes: [UInt8] = []
         while let byte = try? output.fileHandleForReading.read(upToCount: 1)?.first {
             guard byte != 10 else { return String(decoding: bytes, as: UTF8.self) }
@@ -49,7 +49,7 @@ final class ChildProcess {
     }
 
     /// Asks it to end, waits up to ten seconds, and then insists.
-    func end() {
+    package func end() {
         guard process.isRunning else { return }
         process.terminate()
         let deadline = Date().addingTimeInterval(10)

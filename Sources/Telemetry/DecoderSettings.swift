@@ -17,6 +17,8 @@ package struct DecoderSettings: Sendable {
     package var labelBytesMax = 128 << 20
     /// Distinct names of metrics; a site has hundreds.
     package var namesMax = 16_384
+    /// Literal bytes of learned layouts; a kind of message takes about as many as it is long.
+    package var shapeBytesMax = 1 << 16
     /// Numbers kept between messages for sums, quotients and sticky faults; 48 bytes each.
     package var rememberedMax = 4_000_000
     /// Faults taken from one message.
@@ -34,6 +36,10 @@ package struct DecoderStatistics: Sendable, Equatable {
     /// Label sets known by their bytes, and those that had to be read.
     package var labelHits: UInt64 = 0
     package var labelMisses: UInt64 = 0
+    /// Messages that were laid out as one before them, and read the short way.
+    package var shapeHits: UInt64 = 0
+    /// How often there were too many layouts to remember.
+    package var shapeClears: UInt64 = 0
     /// How often the tables of label sets and of names were full and started afresh.
     package var labelClears: UInt64 = 0
     package var nameClears: UInt64 = 0

@@ -63,7 +63,7 @@ struct Members {
 
 extension MessageDecoder {
     /// Finds the members that any format needs, in one pass.
-    fileprivate mutating func members(of object: Int, _ bytes: Span<UInt8>) -> Members {
+    mutating func members(of object: Int, _ bytes: Span<UInt8>) -> Members {
         var found = Members()
         var node = object + 1
         let end = Int(tape[object].next)
@@ -314,12 +314,7 @@ extension MessageDecoder {
         _ directory: inout Directory, _ vocabulary: inout Vocabulary
     ) throws(Undecodable) {
         record.isTelegraf = true
-        let range = tape[name].range
-        let source: Source =
-            bytes.spells(range, keys.nvidiaSMI)
-            ? .nvidiaSMI
-            : bytes.spells(range, keys.rocmSMI)
-                ? .rocmSMI : bytes.spells(range, keys.nvidiaMIG) ? .nvidiaMIG : .unknown
+        let source = source(of: tape[name], bytes)
         if source == .unknown, let field = singleValue(fields, bytes) {
             // The prometheus input, first version: the measurement is the metric.
             record.isPointwise = true
@@ -329,6 +324,13 @@ extension MessageDecoder {
             return finishRecord(&batch)
         }
         try takeFields(fields, measurement: source, bytes, &batch, &directory, &vocabulary)
+    }
+
+    /// The Telegraf input that a measurement's name stands for.
+    mutating func source(of name: Node, _ bytes: Span<UInt8>) -> Source {
+        if bytes.spells(name.range, keys.nvidiaSMI) { return .nvidiaSMI }
+        if bytes.spells(name.range, keys.rocmSMI) { return .rocmSMI }
+        return bytes.spells(name.range, keys.nvidiaMIG) ? .nvidiaMIG : .unknown
     }
 
     /// The value of a lone field `gauge`, `counter`, `value` or `untyped`.

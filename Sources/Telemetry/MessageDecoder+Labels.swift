@@ -50,7 +50,7 @@ extension MessageDecoder {
         return record.lastKnown
     }
 
-    private mutating func touch(
+    mutating func touch(
         _ device: DeviceIndex, _ batch: inout SampleBatch, _ directory: inout Directory
     ) {
         let time = record.isFuture ? Instant.distantPast : record.time

@@ -111,14 +111,35 @@ extension MessageDecoder {
             }
             return
         }
-        guard raw.isFinite else { return batch.tally.notANumber &+= 1 }
-        guard !isBlank(raw, resolution.source) else { return batch.tally.sentinel &+= 1 }
+        guard let number = usable(raw, resolution.source, &batch) else { return }
         guard !record.isFuture else { return batch.tally.future &+= 1 }
 
         let level = record.isNative ? .board : resolution.meaning.level
         let source = record.isNative ? .canonical : resolution.source
         let labels = known[try self.labels(source, level, bytes, &batch, &directory)]
         guard labels.device != KnownLabels.nobody else { return batch.tally.noDevice &+= 1 }
+        take(number, as: place, labels, isIncrement: isIncrement, &batch)
+    }
+
+    /// A number that measures something, or nil where it has been counted as none.
+    mutating func usable(_ raw: Double, _ source: Source, _ batch: inout SampleBatch) -> Double? {
+        guard raw.isFinite else {
+            batch.tally.notANumber &+= 1
+            return nil
+        }
+        guard !isBlank(raw, source) else {
+            batch.tally.sentinel &+= 1
+            return nil
+        }
+        return raw
+    }
+
+    /// Carries out everything that the name at `place` means for a number of a device.
+    mutating func take(
+        _ raw: Double, as place: Int, _ labels: KnownLabels, isIncrement: Bool,
+        _ batch: inout SampleBatch
+    ) {
+        let resolution = resolver.known[place]
         let isTaken = apply(
             raw, resolution.meaning, resolution.lane, labels, resolution, points: 1,
             isIncrement: isIncrement, &batch)

@@ -24,6 +24,11 @@ enum Number {
         guard position < count else { return nil }
         let isNegative = bytes[position] == Byte.minus
         if isNegative { position &+= 1 }
+        if let short = short(bytes.word(at: position)) {
+            return Parsed(
+                value: isNegative ? -short.value : short.value, end: position &+ short.end,
+                isInteger: short.isInteger)
+        }
 
         var mantissa: UInt64 = 0
         let whole = position
@@ -63,6 +68,33 @@ enum Number {
         return Parsed(value: value, end: position, isInteger: isInteger)
     }
 
+    /// A number that ends within one word, as most do: one load and no loop.
+    ///
+    /// - Returns: nil for every other number, and for what is none.
+    @inline(__always)
+    private static func short(_ word: UInt64) -> Parsed? {
+        let others = nonDigits(word)
+        let whole = others.trailingZeroBitCount >> 3
+        guard whole < 8, whole == 1 || (whole > 1 && word & 0xFF != 0x30) else { return nil }
+        let dot = UInt64(whole &* 8)
+        guard (word >> dot) & 0xFF == 0x2E else {
+            guard (word >> dot | 0x20) & 0xFF != 0x65 else { return nil }
+            return Parsed(
+                value: Double(eightDigits(word, whole)), end: whole, isInteger: true)
+        }
+        // Twice, because a shift by 64 bits would be none.
+        let rest = (word >> dot) >> 8
+        let behind = (others >> dot) >> 8
+        guard behind != 0 else { return nil }
+        let digits = behind.trailingZeroBitCount >> 3
+        let last = UInt64(digits &* 8)
+        guard digits > 0, (rest >> last | 0x20) & 0xFF != 0x65 else { return nil }
+        let joined = word & ((1 << dot) &- 1) | rest << dot
+        return Parsed(
+            value: Double(eightDigits(joined, whole &+ digits)) / Double(power(digits)),
+            end: whole &+ digits &+ 1, isInteger: false)
+    }
+
     /// Takes a run of digits, eight at a time; wraps around beyond 19, which the caller notices.
     @inline(__always)
     private static func digits(_ bytes: Span<UInt8>, _ position: inout Int, _ value: inout UInt64) {
@@ -79,11 +111,16 @@ enum Number {
     /// How many of the lowest bytes are ASCII digits.
     @inline(__always)
     private static func leadingDigits(_ word: UInt64) -> Int {
-        let shifted = word ^ 0x3030_3030_3030_3030
-        let others =
-            ((shifted & 0x7F7F_7F7F_7F7F_7F7F) &+ 0x7676_7676_7676_7676 | shifted)
-            & 0x8080_8080_8080_8080
+        let others = nonDigits(word)
         return others == 0 ? 8 : others.trailingZeroBitCount >> 3
+    }
+
+    /// The bytes that are no ASCII digits, as the high bit of each.
+    @inline(__always)
+    private static func nonDigits(_ word: UInt64) -> UInt64 {
+        let shifted = word ^ 0x3030_3030_3030_3030
+        return ((shifted & 0x7F7F_7F7F_7F7F_7F7F) &+ 0x7676_7676_7676_7676 | shifted)
+            & 0x8080_8080_8080_8080
     }
 
     /// The value of the first `count` digits of a word, by three multiplications.

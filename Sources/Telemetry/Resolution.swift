@@ -102,8 +102,10 @@ struct Resolver: Sendable {
     }
 
     /// Called between messages, so that no place in `known` is in use.
-    mutating func clearIfFull() {
-        guard known.count >= namesMax else { return }
+    ///
+    /// - Returns: whether every place became invalid.
+    mutating func clearIfFull() -> Bool {
+        guard known.count >= namesMax else { return false }
         known.removeAll(keepingCapacity: true)
         plain.removeAll(keepingCapacity: true)
         places.removeAll(keepingCapacity: true)
@@ -112,6 +114,7 @@ struct Resolver: Sendable {
         selected.removeAll()
         map.removeAll()
         clears += 1
+        return true
     }
 
     /// The place in `known` of a name that was seen before, or nil.

@@ -5,7 +5,7 @@ import Glibc
 struct Bench {
     static let help = """
         usage: tocsin-bench [--only NAME[,NAME…]] [--repetitions N] [--output FILE]
-                            [--library FILE] [--devices N]
+                            [--library FILE] [--devices N] [--rules FOLDER]
 
           --only         benchmarks to run: \(Suite.names.joined(separator: ", "))
           --repetitions  of each side, interleaved; 21 unless told, at least 7
@@ -13,6 +13,7 @@ struct Bench {
           --library      the denominators; .build/bench/libtocsin_bench.so unless told
                          (scripts/build-bench.sh makes it)
           --devices      of the benchmark that is bound by memory; 1000000 unless told
+          --rules        by which end-to-end judges; rules unless told
         """
 
     static func main() {
@@ -63,6 +64,7 @@ struct Settings {
     var output = "bench.json"
     var library = ".build/bench/libtocsin_bench.so"
     var devices = 1_000_000
+    var rules = "rules"
     var help = false
 
     mutating func read(_ arguments: ArraySlice<String>) throws(BenchError) {
@@ -87,6 +89,7 @@ struct Settings {
             case "--devices": devices = try number(value, option, 1_000...16_000_000)
             case "--output": output = value
             case "--library": library = value
+            case "--rules": rules = value
             default: throw BenchError("\(option) is unknown; try --help")
             }
         }

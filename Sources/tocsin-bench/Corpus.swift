@@ -17,7 +17,7 @@ struct Corpus {
     static let end: Int64 = 1_763_700_000_000 + Int64(messages)
 
     static func native(padding: Int) -> Corpus {
-        Corpus(padding: padding, names: canonical) { device, time, values in
+        Corpus(padding: padding, names: canonical, values) { device, time, values in
             let pairs = zip(canonical, values).map { "\"\($0)\":\($1)" }.joined(separator: ",")
             return "{\"v\":1,\"ts\":\(time),\"device\":\"nvidia/\(uuid(device))\","
                 + "\"host\":\"gpu-node-\(hex(device / 8, 4))\",\"index\":\(device % 8),"
@@ -28,7 +28,7 @@ struct Corpus {
     }
 
     static func telegraf(padding: Int) -> Corpus {
-        Corpus(padding: padding, names: nvidiaSMI) { device, time, values in
+        Corpus(padding: padding, names: nvidiaSMI, valuesOfNvidiaSMI) { device, time, values in
             let pairs = zip(nvidiaSMI, values).map { "\"\($0)\":\($1)" }.joined(separator: ",")
             return "{\"fields\":{\(pairs)},\"name\":\"nvidia_smi\",\"tags\":{\"arch\":\"Hopper\","
                 + "\"host\":\"gpu-node-\(hex(device / 8, 4))\",\"index\":\"\(device % 8)\","
@@ -52,7 +52,7 @@ struct Corpus {
     ]
 
     private init(
-        padding: Int, names: [String],
+        padding: Int, names: [String], _ values: (inout SeededGenerator) -> [String],
         _ message: (_ device: UInt32, _ time: Int64, _ values: [String]) -> String
     ) {
         var generator = SeededGenerator(seed: 7)
@@ -64,7 +64,7 @@ struct Corpus {
             let start = bytes.count
             bytes +=
                 message(
-                    device, 1_763_700_000_000 + Int64(number), Corpus.values(&generator)
+                    device, 1_763_700_000_000 + Int64(number), values(&generator)
                 ).utf8
             ranges.append(start..<bytes.count)
         }
@@ -86,6 +86,22 @@ struct Corpus {
             "\(power).\(padded(Int.random(in: 0...999, using: &generator), 3))", ratio(),
             whole(30...90), whole(30...95), whole(1_400...1_980), "2619", "0",
             whole(0...900_000_000_000), whole(0...60_000_000_000), ratio(),
+        ]
+    }
+
+    /// The same in percent, MiB and W, as `nvidia-smi` has them.
+    private static func valuesOfNvidiaSMI(_ generator: inout SeededGenerator) -> [String] {
+        func whole(_ range: ClosedRange<Int>) -> String {
+            String(Int.random(in: range, using: &generator))
+        }
+        let used = Int.random(in: 500...143_000, using: &generator)
+        let power = Int.random(in: 90...700, using: &generator)
+        return [
+            whole(0...100), whole(0...100), whole(0...100), whole(0...100), String(used),
+            String(143_771 - used),
+            "\(power).\(padded(Int.random(in: 0...99, using: &generator), 2))",
+            "700", whole(30...90), whole(30...95), whole(1_400...1_980), "2619", "5", "143771",
+            "16", whole(20...100),
         ]
     }
 

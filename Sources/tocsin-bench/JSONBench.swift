@@ -8,7 +8,7 @@ enum JSONBench {
     }
 
     private static func row(
-        _ name: String, _ corpus: Corpus, _ subject: JSONDecodeSubject?, _ settings: Settings,
+        _ name: String, _ corpus: Corpus, _ subject: JSONDecodeSubject, _ settings: Settings,
         _ library: Library
     ) throws(BenchError) -> [Row] {
         let reader = try SimdjsonReader(corpus, library)
@@ -16,28 +16,21 @@ enum JSONBench {
         let count = Double(corpus.ranges.count)
         let mean = corpus.ranges.reduce(0) { $0 + $1.count } / corpus.ranges.count
         print("\n\(name): \(corpus.ranges.count) messages of \(mean) B, \(expected) values")
-        var sides = [
-            Side(name: library.jsonName) { () throws(BenchError) in
-                _ = try reader.decodeAll(corpus)
-                return count
-            }
-        ]
-        guard let subject else {
-            let rates = try interleave(sides, repetitions: settings.repetitions)
-            print("  \(name): our decoder is not part of this build; the row is left out")
-            print("  \(rates[0].name): best \(engineering(rates[0].best)) messages/s")
-            return []
-        }
         let ours = try subject.decodeAll(corpus)
         guard ours == expected else {
             throw BenchError("\(name): \(subject.name) found \(ours) values, simdjson \(expected)")
         }
-        sides.append(
-            Side(name: subject.name) { () throws(BenchError) in
-                _ = try subject.decodeAll(corpus)
-                return count
-            })
-        let rates = try interleave(sides, repetitions: settings.repetitions)
+        let rates = try interleave(
+            [
+                Side(name: library.jsonName) { () throws(BenchError) in
+                    _ = try reader.decodeAll(corpus)
+                    return count
+                },
+                Side(name: subject.name) { () throws(BenchError) in
+                    _ = try subject.decodeAll(corpus)
+                    return count
+                },
+            ], repetitions: settings.repetitions)
         return [Row(name: name, unit: "messages/s", ours: rates[1], denominator: rates[0])]
     }
 }

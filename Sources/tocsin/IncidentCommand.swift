@@ -44,7 +44,7 @@ struct IncidentCommand {
             say(try client.show(incident, json: arguments.has("json")))
             return 0
         }
-        var members = ["by": arguments["by"] ?? Self.login]
+        var members = ["by": arguments["by"] ?? Person.login]
         if let length = arguments["for"] { members["duration"] = length }
         if let tier = arguments["tier"] { members["tier"] = tier }
         if let reason = arguments["reason"] { members["reason"] = reason }
@@ -52,9 +52,11 @@ struct IncidentCommand {
         say(try client.act(action, on: incident, members))
         return 0
     }
+}
 
-    /// The person, also behind sudo.
-    private static var login: String {
+enum Person {
+    /// Who types, also behind sudo.
+    static var login: String {
         for name in ["SUDO_USER", "USER", "LOGNAME"] {
             guard let value = ProcessInfo.processInfo.environment[name], !value.isEmpty,
                 value != "root"

@@ -78,6 +78,32 @@ import Testing
         #expect(table.split(separator: "\n").count == 2)
     }
 
+    @Test func `who has it, until when and who is next come out of the episode`() {
+        var shown = record("INC-A")
+        shown.episode.tier = .two
+        shown.episode.levelDeadline = at(300)
+        shown.episode.paged = ["ana", "bo"]
+        shown.episode.isFlapping = true
+        shown.episode.masks = [.silence("s-1")]
+        let paged = EscalationDocument(shown.episode)
+        #expect(paged.response == "unacked" && paged.holder.isEmpty && paged.until == nil)
+        #expect(paged.tier == 2 && paged.nextPageAt == Timestamp(at(300)))
+        #expect(paged.paged == ["ana", "bo"] && paged.flapping && paged.masks == ["silence:s-1"])
+
+        shown.episode.response = .acked(by: "ana")
+        shown.episode.levelDeadline = nil
+        shown.episode.ackDeadline = at(3_600)
+        let acked = EscalationDocument(shown.episode)
+        #expect(acked.response == "acked" && acked.holder == "ana" && acked.nextPageAt == nil)
+        #expect(acked.until == Timestamp(at(3_600)))
+
+        shown.episode.response = .snoozed(by: "bo")
+        shown.episode.snoozeDeadline = at(60)
+        let snoozed = EscalationDocument(shown.episode)
+        #expect(snoozed.response == "snoozed" && snoozed.holder == "bo")
+        #expect(snoozed.until == Timestamp(at(60)))
+    }
+
     @Test func `who has it is said in the words of the case`() {
         var escalation = EscalationDocument(phase: "open", generation: 1)
         #expect(escalation.who() == "nobody")

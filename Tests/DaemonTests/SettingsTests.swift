@@ -9,10 +9,11 @@ private func load(_ text: String) -> (Settings?, String) {
     return (settings, problems.sorted.map(\.description).joined(separator: "\n"))
 }
 
+private let root = URL(filePath: #filePath).deletingLastPathComponent()
+    .deletingLastPathComponent().deletingLastPathComponent()
+
 @Suite struct SettingsTests {
     @Test func `the shipped example loads`() throws {
-        let root = URL(filePath: #filePath).deletingLastPathComponent()
-            .deletingLastPathComponent().deletingLastPathComponent()
         let text = try String(
             contentsOf: root.appending(path: "deploy/settings.yaml"), encoding: .utf8)
         let (settings, problems) = load(text)
@@ -53,14 +54,63 @@ private func load(_ text: String) -> (Settings?, String) {
                 settings.yaml:8:38: 'url' must begin with http:// or https://, not 'ftp://x'
                 """)
     }
-}
 
-@Suite struct MailboxTests {
-    @Test func `a full box refuses and an emptied one takes again`() {
-        let box = Mailbox<Int>(bound: 2)
-        #expect(box.offer(1) && box.offer(2) && !box.offer(3))
-        #expect(box.take(waiting: 0) == [1, 2])
-        #expect(box.take(waiting: 0).isEmpty)
-        #expect(box.offer(3) && box.take(waiting: 0) == [3])
+    @Test func `printed settings are settings, and the same ones`() throws {
+        let texts = [
+            "kafka: {bootstrap: b:1, topics: [{name: t}]}",
+            try String(contentsOf: root.appending(path: "deploy/settings.yaml"), encoding: .utf8),
+            """
+            cluster: "dc 1: \\"east\\", 50 % # full"
+            instance: "-"
+            state: "/var/lib/a b"
+            rules: /r
+            stale_after: 1h30m
+            retention: 30d
+            kafka:
+              bootstrap: ["[::1]:9092", "b:1"]
+              group: "g\\ttab \\u2028"
+              patience: 250ms
+              start_at: earliest
+              topics: [{name: a.b-c_d, format: influx}, {name: "yes"}]
+              dead_letters: d
+              alerts: "null"
+              properties: {security.protocol: sasl_ssl, "client.rack": "{r}"}
+              secret_files: {sasl.password: kafka.password}
+            telemetry: {devices_max: 5, message_bytes_max: 2048, future_skew: 0s, silence_after: 90s}
+            api: {listen: "[::1]:1"}
+            destinations:
+              - {name: "a, b", kind: alertmanager, url: ["http://a/?x={1}", "http://b"],
+                 timeout: 1500ms, token_file: "/t"}
+              - {name: hook, kind: webhook, url: "https://u:9/#x", secret_file: s}
+              - {name: out, kind: stdout}
+            log: {format: json, level: debug}
+            """,
+        ]
+        for text in texts {
+            let (settings, problems) = load(text)
+            let first = try #require(settings, "\(problems)")
+            let (again, complaints) = load(first.printed)
+            #expect(complaints.isEmpty, "\(complaints)\n\(first.printed)")
+            #expect(again == first)
+        }
+    }
+
+    @Test func `a secret in the wrong place is not printed`() throws {
+        let (settings, _) = load(
+            """
+            kafka:
+              bootstrap: b:1
+              topics: [{name: t}]
+              properties: {sasl.password: hunter2}
+            """)
+        let printed = try #require(settings).printed
+        #expect(!printed.contains("hunter2") && printed.contains("***"))
+    }
+
+    @Test(arguments: [("9s", false), ("10s", true), ("7d", true), ("169h", false)])
+    func `silence_after has bounds`(_ text: String, _ isGood: Bool) {
+        let (settings, _) = load(
+            "kafka: {bootstrap: b:1, topics: [{name: t}]}\ntelemetry: {silence_after: \(text)}")
+        #expect((settings != nil) == isGood)
     }
 }

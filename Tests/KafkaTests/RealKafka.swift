@@ -31,7 +31,7 @@ struct RealKafka: Sendable {
             }
             guard let script = Self.script() else { return try await function() }
             let folder = FileManager.default.temporaryDirectory
-                .appending(path: "tocsin-kafka-\(ProcessInfo.processInfo.processIdentifier)")
+                .appending(path: "tocsin-kafka-\(UUID().uuidString.prefix(8))")
             defer {
                 _ = try? Self.run([script, "stop", folder.path])
                 try? FileManager.default.removeItem(at: folder)

@@ -67,7 +67,10 @@ let house: [Room] = [
     Room(name: "tocsin-mockbroker", pure: false, mayImport: ["CRdKafka"]),
     Room(
         name: "tocsin-bench", pure: false,
-        mayImport: ["Fleet", "RollingStatistics", "Telemetry", "Detection", "Rules", "Kafka"]),
+        mayImport: [
+            "Fleet", "Configuration", "RollingStatistics", "Telemetry", "Rules", "Kafka", "Daemon",
+            "Simulation",
+        ]),
 ]
 
 /// A word we do not write, where we may write it all the same, and what to write instead.

@@ -1,0 +1,158 @@
+import Fleet
+import Testing
+
+@testable import Telemetry
+
+/// Learned layouts: a faster way to the same result, or none.
+@Suite struct ShapeTests {
+    private static let plain = Fixture.native(
+        #""util.busy":0.5,"temp.core":61,"energy.total":1000"#, more: #","host":"h1""#)
+
+    @Test func `a message laid out as one before it is read the short way`() throws {
+        var harness = Harness(.native)
+        try harness.feed(Self.plain)
+        #expect(harness.decoder.statistics.shapeHits == 0)
+        try harness.feed(
+            #"{"v":1,"ts":1795248000500,"device":"nvidia/GPU-1","host":"h1","m":{"#
+                + #""util.busy":0.25,"temp.core":63.5,"energy.total":123456789012}}"#)
+        #expect(harness.decoder.statistics.shapeHits == 1)
+        #expect(harness.value(.utilBusy) == 0.25)
+        #expect(harness.value(.tempCore) == 63.5)
+        #expect(harness.value(.energyTotal) == 123_456_789_012)
+        #expect(harness.batch.rows.last?.time.milliseconds == 1_795_248_000_500)
+        #expect(harness.directory.devices[0].lastSeen.milliseconds == 1_795_248_000_500)
+        #expect(harness.isConsistent)
+    }
+
+    @Test func `labels of another length are read in full once and then the short way`() throws {
+        var harness = Harness(.native)
+        for id in ["GPU-1", "GPU-22", "GPU-333", "GPU-1", "GPU-22", "GPU-333"] {
+            try harness.feed(Fixture.native(#""temp.core":61"#, device: "nvidia/\(id)"))
+        }
+        #expect(harness.decoder.statistics.shapeHits == 3)
+        #expect(harness.ids == ["nvidia/GPU-1", "nvidia/GPU-22", "nvidia/GPU-333"])
+    }
+
+    @Test(arguments: [
+        #"{"v":1,"ts":1795248000000,"device":"nvidia/GPU-1","m":{"temp.core":61}"#,
+        #"{"v":1,"ts":1795248000000,"device":"nvidia/GPU-1","m":{"temp.core":61}} x"#,
+        #"{"v":1,"ts":1795248000000,"device":"nvidia/GPU-1","m":{"temp.core":061}}"#,
+        #"{"v":1,"ts":1795248000000,"device":"nvidia/GPU-1","m":{"temp.core":61.}}"#,
+        #"{"v":1,"ts":1795248000000,"device":"nvidia/GPU-1,"m":{"temp.core":61}}"#,
+        #"{"v":1,"ts":1e40,"device":"nvidia/GPU-1","m":{"temp.core":61}}"#,
+        #"{"v":2,"ts":1795248000000,"device":"nvidia/GPU-1","m":{"temp.core":61}}"#,
+    ])
+    func `what the parser refuses is refused although its layout is nearly known`(
+        _ text: String
+    ) throws {
+        var harness = Harness(.native)
+        for _ in 0..<3 { try harness.feed(Fixture.native(#""temp.core":61"#)) }
+        var fresh = Harness(.native) { $0.shapeBytesMax = 0 }
+        let (refusal, plain) = (harness.refusal(text), fresh.refusal(text))
+        #expect(refusal != nil && refusal == plain)
+        #expect(harness.batch.rows.count == 3)
+    }
+
+    @Test func `a topic of ever new layouts is read in bounded memory`() throws {
+        var harness = Harness(.native) { $0.shapeBytesMax = 2_000 }
+        for number in 0..<500 {
+            try harness.feed(Fixture.native(#""temp.core":61,"x":"\#(number)""#))
+        }
+        #expect(harness.decoder.statistics.shapeClears > 0)
+        #expect(harness.batch.rows.count == 500)
+        #expect(harness.decoder.shapes.literalCount <= 2_000)
+    }
+
+    @Test func `layouts learned before the names were forgotten are forgotten with them`() throws {
+        var harness = Harness(.native) { $0.namesMax = 3 }
+        for number in 0..<40 {
+            let value = number + 20
+            try harness.feed(Fixture.native(#""temp.core":\#(value),"own.\#(number % 5)":1"#))
+            #expect(harness.value(.tempCore) == Double(value))
+        }
+        #expect(harness.decoder.statistics.nameClears > 0)
+        #expect(harness.isConsistent)
+    }
+
+    @Test(arguments: [1, 7, 1_234, 99_999] as [UInt64])
+    func `the short way says exactly what the parser says`(_ seed: UInt64) {
+        var random = Seeded(seed)
+        var short = Harness(.auto)
+        var long = Harness(.auto) { $0.shapeBytesMax = 0 }
+        for number in 0..<4_000 {
+            let bytes = Self.message(&random)
+            let refused = (short.refusal(bytes), long.refusal(bytes))
+            let text = String(decoding: bytes, as: UTF8.self)
+            guard refused.0 == refused.1, Self.digest(short) == Self.digest(long) else {
+                Issue.record("seed \(seed), message \(number), \(refused): \(text)")
+                return
+            }
+            short.batch.removeAll()
+            long.batch.removeAll()
+            for partition in 0..<2 {
+                let name = Partition(topic: "telemetry", number: Int32(partition))
+                short.batch.partitions.append(name)
+                long.batch.partitions.append(name)
+            }
+        }
+        #expect(short.decoder.statistics.shapeHits > 500, "seed \(seed)")
+        #expect(long.decoder.statistics.shapeHits == 0, "seed \(seed)")
+    }
+
+    /// A message of one of a few producers: mostly sound, sometimes odd, now and then broken.
+    private static func message(_ random: inout Seeded) -> [UInt8] {
+        let number = { (random: inout Seeded) -> String in
+            switch random.below(60) {
+            case 0: "-1"
+            case 1: "9223372036854775794"
+            case 2: "1e999"
+            case 3: "NaN"
+            case 4: "null"
+            case 5: #""37""#
+            case 6: "2147483632"
+            case 7: "01"
+            default: random.below(2) == 0 ? "\(random.below(100))" : "0.\(random.below(1_000))"
+            }
+        }
+        let index = random.below(3)
+        let time = 1_795_248_000_000 + random.below(random.below(40) == 0 ? 100_000_000 : 50_000)
+        var fields: [String] = []
+        let names =
+            random.below(2) == 0
+            ? ["util.busy", "temp.core", "power.draw", "pcie.bytes", "own.thing", "mem.used"]
+            : [
+                "utilization_gpu", "memory_used", "memory_total", "power_draw", "fan_speed",
+                "clocks_event_reasons_counters_sw_power_cap",
+            ]
+        for name in names where random.below(25) > 0 {
+            fields.append("\"\(name)\":\(number(&random))")
+        }
+        if random.below(20) == 0 { fields.append("\"temp.core\":\(number(&random))") }
+        let job = random.below(15) == 0 ? "job-b" : "a"
+        let text =
+            names[0] == "util.busy"
+            ? #"{"v":1,"ts":\#(time),"device":"nvidia/GPU-\#(index)","labels":{"job":"\#(job)"},"#
+                + #""m":{\#(fields.joined(separator: ","))}}"#
+            : #"{"fields":{\#(fields.joined(separator: ","))},"name":"nvidia_smi","tags":{"#
+                + #""host":"h","uuid":"GPU-\#(index)","job":"\#(job)"},"timestamp":\#(time / 1_000)}"#
+        var bytes = Array(text.utf8)
+        if random.below(12) == 0 {
+            let marks = Array(#"",}{:0.x"#.utf8)
+            bytes[random.below(bytes.count)] = marks[random.below(marks.count)]
+        }
+        if random.below(40) == 0 {
+            bytes[random.below(bytes.count)] = UInt8(truncatingIfNeeded: random.next())
+        }
+        return bytes
+    }
+
+    private static func digest(_ harness: Harness) -> String {
+        let lanes = harness.batch.lanes.map { vector in
+            (0..<16).map { vector[$0].isNaN ? 1 : vector[$0].bitPattern }
+        }
+        let seen = harness.directory.devices.map { "\($0.id) \($0.lastSeen) \($0.labels.pairs)" }
+        return
+            "\(harness.batch.rows) \(lanes) \(harness.batch.readings) \(harness.batch.faults) "
+            + "\(harness.batch.tally) \(seen) \(harness.decoder.remembered)"
+    }
+}
