@@ -3,19 +3,16 @@ import Fleet
 import Telemetry
 
 extension Finding.Evidence {
-    /// The value as a person reads it: `345 W`, `0.49`, `-12 %`, `28 GiB`.
+    /// The value as a person reads it: `345 W`, `0.494`, `-12 %`, `27.9 GiB`.
     ///
-    /// Three digits that count, and no unit where the number says all. Empty for an event, whose
-    /// code stands in its name.
-    package var text: String {
-        guard unit != Finding.Evidence.eventUnit else { return "" }
-        return Wording.quantity(value, unit)
+    /// Empty for an event, whose code stands in its name.
+    package var amount: String {
+        unit == Finding.Evidence.eventUnit ? "" : Wording.quantity(value, unit)
     }
 
     /// All of it: `power.ratio 0.31 (limit above 0.6)`.
-    package var phrase: String {
-        let number = text.isEmpty ? "" : " \(text)"
-        return "\(name)\(number)" + (against.isEmpty ? "" : " (\(against))")
+    package var text: String {
+        name + (amount.isEmpty ? "" : " \(amount)") + (against.isEmpty ? "" : " (\(against))")
     }
 
     /// The unit of a code that an event brought.
@@ -67,23 +64,7 @@ enum Wording {
         Instant(milliseconds: milliseconds).timeOfDay + " UTC"
     }
 
-    /// Three digits that count; a whole number is told whole.
-    static func number(_ value: Double) -> String {
-        guard value.isFinite else { return "?" }
-        let size = abs(value)
-        if size >= 1e15 { return "\(value)" }
-        let digits =
-            size >= 99.95 ? 0 : size >= 9.995 ? 1 : size >= 0.095 ? 2 : size >= 0.01 ? 3 : 4
-        let scale = [1, 10, 100, 1_000, 10_000][digits]
-        let rounded = (value * Double(scale)).rounded()
-        guard abs(rounded) >= 1 else { return "0" }
-        let whole = Int64(abs(rounded))
-        let sign = rounded < 0 ? "-" : ""
-        var rest = String(whole % Int64(scale))
-        rest = String(repeating: "0", count: digits - min(rest.count, digits)) + rest
-        while rest.last == "0" { rest.removeLast() }
-        return sign + "\(whole / Int64(scale))" + (rest.isEmpty ? "" : ".\(rest)")
-    }
+    static func number(_ value: Double) -> String { readable(value) }
 
     /// A number with its unit, in the size that people use.
     static func quantity(_ value: Double, _ unit: String) -> String {
@@ -101,7 +82,7 @@ enum Wording {
     /// The first number of a finding inside its sentence, where a share reads better in percent.
     static func value(_ evidence: Finding.Evidence) -> String {
         evidence.unit == "ratio" && evidence.value.isFinite
-            ? percent(evidence.value) : evidence.text
+            ? percent(evidence.value) : evidence.amount
     }
 
     private static func percent(_ share: Double) -> String {
