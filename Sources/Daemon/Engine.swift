@@ -18,6 +18,8 @@ struct IntakeStep: Sendable {
     /// Devices that are new, moved, or were seen again after a while.
     var devices: [Device] = []
     var removedDevices: [String] = []
+    /// When something was last heard of each topic.
+    var heard: [String: Instant] = [:]
 
     var isEmpty: Bool {
         findings.isEmpty && positions.isEmpty && devices.isEmpty && removedDevices.isEmpty
@@ -133,7 +135,8 @@ final class Engine {
                 waiting: waitMilliseconds(), urgentOnly: isFull && !stopping)
             turn(inputs)
         }
-        for _ in 0..<5 where !pending.isEmpty && broken == nil {
+        // Once more: a lock may have gone meanwhile; a disk does not empty itself in a second.
+        if !pending.isEmpty, broken == nil {
             store(at: clock.now(), force: true)
         }
         finish()
@@ -200,6 +203,7 @@ final class Engine {
             pending.devices += step.devices
             pending.removedDevices += step.removedDevices
             pending.findings += step.findings
+            pending.counters.merge(InputWatch.counters(step.heard)) { $1 }
             if !step.findings.isEmpty {
                 fold(desk.take(step.findings, members: { step.members[$0] ?? [] }, at: now))
             }

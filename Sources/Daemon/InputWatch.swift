@@ -13,6 +13,8 @@ struct InputWatch {
         var heardAt: Instant
         /// Records came from it, now or before the restart.
         var hasFlowed = false
+        /// When the last one came; nil where none did.
+        var recordAt: Instant?
         /// Some partition of it is ours.
         var isWatched = false
         /// What was said of it, while it is silent.
@@ -26,18 +28,45 @@ struct InputWatch {
 
     /// - Parameters:
     ///   - silenceAfter: how long nothing may come.
-    ///   - flowed: topics that the ledger has positions of.
+    ///   - heard: when something was last heard of each topic, before the restart.
     ///   - firing: what fired before the restart; what is not ours is left alone.
     ///   - now: the clock on the wall.
     init(
-        silenceAfter: Duration, flowed: Set<String>, firing: [Finding], at now: Instant
+        silenceAfter: Duration, heard: [String: Instant], firing: [Finding], at now: Instant
     ) {
         self.silenceAfter = silenceAfter
-        for topic in flowed { topics[topic] = Topic(heardAt: now, hasFlowed: true) }
+        for (topic, last) in heard where now - last < InputWatch.memory {
+            topics[topic] = Topic(heardAt: now, hasFlowed: true, recordAt: last)
+        }
         for finding in firing where finding.key.rule == InputWatch.rule {
             let name = finding.key.subject.name
             topics[name, default: Topic(heardAt: now, hasFlowed: true)].firing = finding
         }
+    }
+
+    /// A topic that was not heard of for so long before a restart was given up, not interrupted.
+    private static let memory = Duration.seconds(86_400)
+    private static let counterPrefix = "heard_at "
+
+    /// When the last record of each topic came, to be kept with the positions.
+    var heard: [String: Instant] { topics.compactMapValues(\.recordAt) }
+
+    /// `heard` as the ledger keeps it, among its totals.
+    static func counters(_ heard: [String: Instant]) -> [String: UInt64] {
+        Dictionary(
+            uniqueKeysWithValues: heard.map {
+                (counterPrefix + $0.key, UInt64(clamping: $0.value.milliseconds))
+            })
+    }
+
+    /// What `counters` said, out of the ledger's totals.
+    static func heard(_ counters: [String: UInt64]) -> [String: Instant] {
+        var heard: [String: Instant] = [:]
+        for (name, value) in counters where name.hasPrefix(counterPrefix) {
+            heard[String(name.dropFirst(counterPrefix.count))] = Instant(
+                milliseconds: Int64(clamping: value))
+        }
+        return heard
     }
 
     /// Topics that are silent now.
@@ -46,6 +75,7 @@ struct InputWatch {
     mutating func heard(_ topic: String, at now: Instant) {
         topics[topic, default: Topic(heardAt: now)].heardAt = now
         topics[topic]?.hasFlowed = true
+        topics[topic]?.recordAt = now
         if topics[topic]?.firing != nil { topics[topic]?.over = "records of \(topic) come again" }
     }
 

@@ -1,6 +1,7 @@
 import Fleet
 import Foundation
 import Kafka
+import Ledger
 import Observability
 import Rules
 import Synchronization
@@ -24,6 +25,8 @@ final class Intake: Sendable {
     private let settings: Settings
     private let properties: [String: String]
     private let positions: [Partition: Int64]
+    /// When something was last heard of each topic, as the ledger has it.
+    private let heard: [String: Instant]
     private let mailbox: Mailbox<Engine.Input>
     private let board: Board
     private let clock: WallClock
@@ -41,12 +44,13 @@ final class Intake: Sendable {
     private static let stuckMilliseconds: Int64 = 15_000
 
     init(
-        settings: Settings, properties: [String: String], positions: [Partition: Int64],
+        settings: Settings, properties: [String: String], past: LedgerState,
         mailbox: Mailbox<Engine.Input>, board: Board, clock: WallClock, log: Log
     ) {
         self.settings = settings
         self.properties = properties
-        self.positions = positions
+        positions = past.positions
+        heard = InputWatch.heard(past.counters)
         self.mailbox = mailbox
         self.board = board
         self.clock = clock
@@ -57,7 +61,7 @@ final class Intake: Sendable {
     ///
     /// - Throws: what ends the consumer for good.
     func run(
-        book: RuleBook, roster: [Device], firing: [Finding], deadLetters: DeadLetters
+        book: RuleBook, past: LedgerState, deadLetters: DeadLetters
     ) throws(KafkaError) {
         let fallback: StartOffset.End = settings.kafka.startAt == .earliest ? .earliest : .latest
         var consumer = try Consumer.open(
@@ -74,10 +78,11 @@ final class Intake: Sendable {
                 formats: Dictionary(
                     settings.kafka.topics.map { ($0.name, $0.format) }, uniquingKeysWith: { $1 }),
                 decoding: settings.decoding, devicesMax: settings.telemetry.devicesMax,
-                roster: roster, firing: firing.filter { $0.key.rule != InputWatch.rule }),
+                roster: past.devices,
+                firing: past.firing.filter { $0.key.rule != InputWatch.rule }),
             watch: InputWatch(
                 silenceAfter: settings.telemetry.silenceAfter,
-                flowed: Set(positions.keys.map(\.topic)), firing: firing, at: clock.now()),
+                heard: heard, firing: past.firing, at: clock.now()),
             started: clock.now())
         do throws(KafkaError) {
             while !controls.withLock({ $0.stopping }) {
@@ -230,6 +235,7 @@ final class Intake: Sendable {
             reading.step.devices = reading.roster.due(reading.pipeline.directory, at: now)
         }
         reading.sentAt = now
+        reading.step.heard = reading.watch.heard
         guard !reading.step.isEmpty else { return }
         if mailbox.offer(.step(reading.step)) {
             reading.step = IntakeStep()

@@ -58,7 +58,10 @@ private func choices<T: RawRepresentable<String> & CaseIterable>(_ type: T.Type)
 
 extension Settings.Kafka {
     fileprivate mutating func read(_ section: Section) {
-        bootstrap = section.required("bootstrap")?.list().compactMap { $0.text() } ?? []
+        if let brokers = section.required("bootstrap") {
+            bootstrap = brokers.list().compactMap { $0.text() }.filter { !$0.isEmpty }
+            if bootstrap.isEmpty { brokers.report("'bootstrap' names no broker") }
+        }
         section.read("group", into: &group) { $0.text() }
         section.read("patience", into: &patience) { $0.duration() }
         section.read("start_at", into: &startAt) { $0.choice(choices(Settings.StartAt.self)) }
@@ -67,7 +70,9 @@ extension Settings.Kafka {
         properties = section.texts("properties")
         secretFiles = section.texts("secret_files")
         var names: Set<String> = [deadLetters, alerts]
-        for value in section.required("topics")?.list() ?? [] {
+        let wanted = section.required("topics")
+        if let wanted, wanted.list().isEmpty { wanted.report("'topics' names no topic") }
+        for value in wanted?.list() ?? [] {
             guard let topic = Settings.Topic.read(value) else { continue }
             if !names.insert(topic.name).inserted {
                 value.report("'\(topic.name)' is named twice, or is one of our own output topics")

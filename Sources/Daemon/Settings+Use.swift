@@ -86,6 +86,11 @@ extension Settings.Kafka {
         shared["client.id"] = "tocsin-\(instance)"
         var consumer = shared
         consumer["group.id"] = group
+        // A process that was killed is still a member until its session ends, 45 s in which nobody
+        // reads; under the same name its successor takes its place at once.
+        if consumer["group.instance.id"] == nil {
+            consumer["group.instance.id"] = "tocsin-\(instance)"
+        }
         return ClientProperties(
             consumer: consumer, producer: shared, warnings: KafkaConfiguration.warnings(consumer))
     }

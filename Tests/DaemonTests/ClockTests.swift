@@ -124,7 +124,27 @@ import Testing
     private let start = Instant(milliseconds: 1_795_248_000_000)
 
     private func watch(flowed: Set<String> = [], firing: [Finding] = []) -> InputWatch {
-        InputWatch(silenceAfter: .seconds(300), flowed: flowed, firing: firing, at: start)
+        let last = start - .seconds(60)
+        return InputWatch(
+            silenceAfter: .seconds(300),
+            heard: Dictionary(uniqueKeysWithValues: flowed.map { ($0, last) }), firing: firing,
+            at: start)
+    }
+
+    @Test func `when a topic was last heard of survives, and a topic given up is left alone`() {
+        var before = watch()
+        before.watch(["t", "never"], at: start)
+        before.heard("t", at: start)
+        let kept = InputWatch.heard(InputWatch.counters(before.heard))
+        #expect(kept == ["t": start])
+        for (pause, isMissed) in [(86_399, true), (86_400, false)] {
+            let restart = start + .seconds(pause)
+            var after = InputWatch(
+                silenceAfter: .seconds(300), heard: kept, firing: [], at: restart)
+            after.watch(["t", "never"], at: restart)
+            #expect(after.judge(at: restart + .seconds(299)).isEmpty)
+            #expect(after.judge(at: restart + .seconds(300)).isEmpty != isMissed)
+        }
     }
 
     @Test func `a topic that flowed and stops is told of once, and again when it flows`() {

@@ -2,7 +2,10 @@ import Configuration
 @testable import Daemon
 import Fleet
 import Foundation
+import Kafka
 import Testing
+
+@testable import Daemon
 
 private func load(_ text: String) -> (Settings?, String) {
     let problems = Problems()
@@ -94,6 +97,26 @@ private let root = URL(filePath: #filePath).deletingLastPathComponent()
             #expect(complaints.isEmpty, "\(complaints)\n\(first.printed)")
             #expect(again == first)
         }
+    }
+
+    @Test func `no broker and no topic are mistakes of the settings`() {
+        let (settings, problems) = load("kafka: {bootstrap: [], topics: []}")
+        #expect(settings == nil)
+        #expect(
+            problems == """
+                settings.yaml:1:20: 'bootstrap' names no broker
+                settings.yaml:1:32: 'topics' names no topic
+                """)
+    }
+
+    @Test func `a restarted process takes the place of the one that was killed`() throws {
+        let (settings, _) = load("kafka: {bootstrap: b:1, topics: [{name: t}]}")
+        var kafka = try #require(settings).kafka
+        let standard = try kafka.clientProperties(instance: "a-1")
+        #expect(standard.consumer["group.instance.id"] == "tocsin-a-1")
+        #expect(standard.producer["group.instance.id"] == nil)
+        kafka.properties["group.instance.id"] = "mine"
+        #expect(try kafka.clientProperties(instance: "a").consumer["group.instance.id"] == "mine")
     }
 
     @Test func `a secret in the wrong place is not printed`() throws {
