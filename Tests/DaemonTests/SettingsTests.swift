@@ -5,8 +5,6 @@ import Foundation
 import Kafka
 import Testing
 
-@testable import Daemon
-
 private func load(_ text: String) -> (Settings?, String) {
     let problems = Problems()
     let settings = Settings.load(text, file: "settings.yaml", problems: problems)
