@@ -127,7 +127,7 @@ final class Board: Sendable {
 
     private static let outcomes = [
         "applied", "late", "duplicate", "sentinel", "out_of_range", "unknown_metric",
-        "not_a_number", "future", "no_device",
+        "not_a_number", "future", "no_device", "ignored",
     ]
 
     func add(_ counts: MessageCounts, _ tally: Tally, _ devices: Int) {
@@ -139,7 +139,7 @@ final class Board: Sendable {
         faults.add(tally.faults)
         let amounts = [
             tally.applied, tally.late, tally.duplicate, tally.sentinel, tally.outOfRange,
-            tally.unknownMetric, tally.notANumber, tally.future, tally.noDevice,
+            tally.unknownMetric, tally.notANumber, tally.future, tally.noDevice, tally.ignored,
         ]
         for (counter, amount) in zip(pointOutcomes, amounts) where amount > 0 {
             counter.add(amount)
