@@ -116,7 +116,7 @@ package enum IncidentText {
         Finding.Evidence(
             name: evidence.name, value: evidence.value ?? .nan, unit: evidence.unit,
             against: evidence.against
-        ).text
+        ).phrase
     }
 
     static func outcome(_ sent: DeliveryDocument) -> String {

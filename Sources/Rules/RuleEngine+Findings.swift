@@ -230,7 +230,7 @@ extension RuleEngine {
             return "\(who) sent nothing for \(Wording.duration(now - since)); "
                 + "last sample \(Wording.time(since))"
         }
-        let numbers = finding.evidence.prefix(4).map(\.text).joined(separator: ", ")
+        let numbers = finding.evidence.prefix(4).map(\.phrase).joined(separator: ", ")
         let example =
             rule.group != nil && suffering.count < (Int(words["members"] ?? "") ?? 0)
             ? " on \(words["devices"] ?? "")" : ""

@@ -6,13 +6,13 @@ extension Finding.Evidence {
     /// The value as a person reads it: `345 W`, `0.494`, `-12 %`, `27.9 GiB`.
     ///
     /// Empty for an event, whose code stands in its name.
-    package var amount: String {
+    package var text: String {
         unit == Finding.Evidence.eventUnit ? "" : Wording.quantity(value, unit)
     }
 
     /// All of it: `power.ratio 0.31 (limit above 0.6)`.
-    package var text: String {
-        name + (amount.isEmpty ? "" : " \(amount)") + (against.isEmpty ? "" : " (\(against))")
+    package var phrase: String {
+        name + (text.isEmpty ? "" : " \(text)") + (against.isEmpty ? "" : " (\(against))")
     }
 
     /// The unit of a code that an event brought.
@@ -64,7 +64,27 @@ enum Wording {
         Instant(milliseconds: milliseconds).timeOfDay + " UTC"
     }
 
-    static func number(_ value: Double) -> String { readable(value) }
+    /// Three digits that count, and no exponent up to a trillion; a whole number is told whole.
+    static func number(_ value: Double) -> String {
+        guard value.isFinite else { return "no number" }
+        let size = abs(value)
+        guard size < 1e12 else { return String(value) }
+        guard size < 99.95 else { return String(Int64(value.rounded())) }
+        guard size >= 0.000_5 else { return "0" }
+        // Digits behind the point: one from 10 up, at most six.
+        var scale = 10.0
+        var digits = 1
+        while size * scale < 99.95, digits < 6 {
+            scale *= 10
+            digits += 1
+        }
+        let rounded = Int64((size * scale).rounded())
+        var fraction = String(rounded % Int64(scale))
+        fraction = String(repeating: "0", count: max(0, digits - fraction.count)) + fraction
+        while fraction.last == "0" { fraction.removeLast() }
+        let whole = String(rounded / Int64(scale))
+        return (value < 0 ? "-" : "") + whole + (fraction.isEmpty ? "" : ".\(fraction)")
+    }
 
     /// A number with its unit, in the size that people use.
     static func quantity(_ value: Double, _ unit: String) -> String {
@@ -82,7 +102,7 @@ enum Wording {
     /// The first number of a finding inside its sentence, where a share reads better in percent.
     static func value(_ evidence: Finding.Evidence) -> String {
         evidence.unit == "ratio" && evidence.value.isFinite
-            ? percent(evidence.value) : evidence.amount
+            ? percent(evidence.value) : evidence.text
     }
 
     private static func percent(_ share: Double) -> String {

@@ -98,7 +98,7 @@ private let seeds = ProcessInfo.processInfo.environment["TOCSIN_SEEDS"].flatMap 
                 #expect(finding.devices == label.members && (seed % 2 == 0 || delay <= 10))
             }
             #expect(!finding.summary.contains("?") && !finding.runbook.contains("?"))
-            #expect(finding.evidence.allSatisfy { $0.amount.count <= 60 }, "\(finding.evidence)")
+            #expect(finding.evidence.allSatisfy { $0.text.count <= 60 }, "\(finding.evidence)")
         }
         let strangers = run.findings.filter { finding in
             finding.edge == .fired && finding.severity.isPage

@@ -173,7 +173,7 @@ import Testing
         let delay = try #require(scenario.delay(of: "thm-margin-forecast", from: begin))
         #expect(delay <= 18 * 60, "\(delay)")
         #expect(finding.summary.hasPrefix("GPU 5 on h1 is at 8"), "\(finding.summary)")
-        let words = try #require(finding.evidence.first).text
+        let words = try #require(finding.evidence.first).phrase
         #expect(
             words.contains("rises 1.") && words.contains(" °C a minute, at 87 °C in "), "\(words)")
     }

@@ -76,7 +76,7 @@ import Testing
         #expect(scenario.findings.count { $0.edge == .cleared } == times, "\(scenario.story)")
         #expect(scenario.fired("load").count == times, "\(scenario.story)")
         let evidence = try #require(finding.evidence.first)
-        #expect(evidence.text.contains(" at this hour, ") && evidence.against.hasSuffix(" below"))
+        #expect(evidence.phrase.contains(" at this hour, ") && evidence.against.hasSuffix(" below"))
         #expect(evidence.value < 0.5 && evidence.value > 0.2)
     }
 

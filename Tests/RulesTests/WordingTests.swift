@@ -37,8 +37,8 @@ import Testing
     func `a number has three digits that count, and a unit that people use`(_ item: Case) {
         let evidence = Finding.Evidence(
             name: "x", value: item.value, unit: item.unit, against: "")
-        #expect(evidence.amount == item.text)
-        #expect(evidence.text == (item.text.isEmpty ? "x" : "x \(item.text)"))
+        #expect(evidence.text == item.text)
+        #expect(evidence.phrase == (item.text.isEmpty ? "x" : "x \(item.text)"))
     }
 
     @Test(arguments: [
