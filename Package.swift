@@ -115,7 +115,7 @@ let package = Package(
         tests("Ledger", "Ledger", "Fleet", "Incidents", "Escalation", "Rules", "SQLite"),
         tests(
             "Console", "Console", "Fleet", "Rules", "Incidents", "Escalation", "HTTP", "Ledger"),
-        tests("Daemon", "Daemon", "Fleet", "Configuration", "Kafka"),
+        tests("Daemon", "Daemon", "Fleet", "Configuration", "Kafka", "Rules"),
         tests("Simulation", "Simulation", "Fleet", "Telemetry"),
         tests(
             "Acceptance", "CRdKafka", "Console", "Fleet", "HTTP", "Kafka", "Ledger", "Simulation",

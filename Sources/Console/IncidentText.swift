@@ -25,9 +25,11 @@ package enum IncidentText {
     package static func detail(_ incident: IncidentDocument, at now: Instant) -> String {
         var lines = [
             "\(Plain.line(incident.id))  \(Plain.line(incident.severity).uppercased())  "
-                + Plain.line(incident.title), "",
-            Plain.line(incident.summary, max: 1_000),
+                + Plain.line(incident.title, max: 1_000)
         ]
+        if incident.summary != incident.title {
+            lines += ["", Plain.line(incident.summary, max: 1_000)]
+        }
         if !incident.runbook.isEmpty {
             lines += ["", "First: \(Plain.line(incident.runbook, max: 1_000))"]
         }

@@ -70,7 +70,7 @@ private enum WebPage {
         td.s{white-space:nowrap} a{color:inherit} small{opacity:.75} dt{font-weight:600}
         dl{display:grid;grid-template-columns:max-content 1fr;gap:.3rem 1.2rem} dd{margin:0}
         td,dd,li{overflow-wrap:anywhere} .quiet{opacity:.75}
-        .sev{display:inline-block;padding:.05rem .5rem;border-radius:.6rem;font-size:.85rem;
+        .sev{display:inline-block;white-space:nowrap;padding:.05rem .5rem;border-radius:.6rem;font-size:.85rem;
         color:#fff;background:#57606a} .critical{background:#b3131c} .high{background:#9a4a00}
         .medium{background:#745c00} .warn{padding:.6rem .8rem;border-left:.3rem solid #b3131c;
         background:#b3131c1a} .act{padding:.6rem .8rem;border-left:.3rem solid #1a7f37;
@@ -100,7 +100,7 @@ private enum WebPage {
         return """
             <tr><td>\(severity(incident))
             <td><a href="/incidents/\(link(incident.id))">\(Plain.html(incident.title, max: 160))</a>
-            <br><small>\(Plain.html(incident.summary, max: 240))</small>
+            \(isPlain(incident) ? "" : "<br><small>\(Plain.html(incident.summary, max: 240))</small>")
             <br><small>\(Plain.html(incident.id))</small>
             <td data-name=on>\(Plain.html("\(incident.blame.kind) \(incident.blame.name)", max: 120))\(devices)
             <td class=s data-name=since><time datetime="\(incident.since.instant.rfc3339)">\
@@ -112,7 +112,7 @@ private enum WebPage {
 
     static func detail(_ incident: IncidentDocument, _ now: Instant) -> String {
         var html = "<h1>\(severity(incident)) \(Plain.html(incident.title))</h1>"
-        html += "<p>\(Plain.html(incident.summary, max: 1_000))</p>"
+        if !isPlain(incident) { html += "<p>\(Plain.html(incident.summary, max: 1_000))</p>" }
         if !incident.runbook.isEmpty {
             html += "<p class=act><b>First:</b> \(Plain.html(incident.runbook, max: 1_000))</p>"
         }
@@ -157,6 +157,11 @@ private enum WebPage {
             \(view.partitions.count) partitions, \(lag) records behind; as of \
             \(Timestamp(view.at).instant.rfc3339)</footer>
             """
+    }
+
+    /// Whether the title says all that the summary does.
+    private static func isPlain(_ incident: IncidentDocument) -> Bool {
+        incident.summary == incident.title
     }
 
     private static func severity(_ incident: IncidentDocument) -> String {

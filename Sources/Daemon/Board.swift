@@ -139,8 +139,7 @@ final class Board: Sendable {
         faults.add(tally.faults)
         let amounts = [
             tally.applied, tally.late, tally.duplicate, tally.sentinel, tally.outOfRange,
-            tally.unknownMetric, tally.notANumber, tally.future, tally.noDevice,
-            tally.ignored,
+            tally.unknownMetric, tally.notANumber, tally.future, tally.noDevice, tally.ignored,
         ]
         for (counter, amount) in zip(pointOutcomes, amounts) where amount > 0 {
             counter.add(amount)

@@ -23,7 +23,11 @@ package enum Check {
         let problems = Problems()
         guard
             let rules = RuleFolder.load(directory, destinations: destinations, problems: problems)
-        else { throw StartFailure(.configuration, problems.report) }
+        else {
+            // As compilers write it, so that editors find the place.
+            say(problems.report)
+            return StartFailure.Kind.configuration.rawValue
+        }
         let live = rules.book.rules.count { $0.mode == .live }
         say(
             "\(directory): \(rules.files.count) files are good: \(rules.book.rules.count) rules "

@@ -42,9 +42,6 @@ final class Intake: Sendable {
     /// For so long, of its own turns, the intake sees none before it gives up: a process that was
     /// stopped and goes on sees an old sign first, and a new one within ten seconds.
     private static let stuckMilliseconds: Int64 = 15_000
-    /// A partition read to its end is called silent only after this long without a record, while
-    /// others bring some: what was written a moment ago is still on its way.
-    static let silentAfter = Duration.seconds(5)
 
     init(
         settings: Settings, properties: [String: String], past: LedgerState,
@@ -136,16 +133,13 @@ final class Intake: Sendable {
         reading.isSettled = deadLetters.flush()
 
         let caughtUp = consumer.assignment.filter { index in
-            consumer.isCaughtUp(index)
-                && now - max(reading.heardAt(index), reading.flowing.since) >= Self.silentAfter
+            consumer.isCaughtUp(index) && reading.isSilent(index, at: now)
         }
-        let (findings, tally) = reading.pipeline.judge(caughtUp: caughtUp)
+        let (findings, tally) = reading.pipeline.judge(
+            caughtUp: caughtUp, upTo: reading.settledFrontier(at: now))
         board.add(counts, tally, reading.pipeline.directory.count)
         reading.note(findings)
-        if counts.messages > 0 {
-            reading.noteTopics(at: now)
-            reading.flowing.heard(at: now)
-        }
+        if counts.messages > 0 { reading.noteTopics(at: now) }
         if reading.isHolding { reading.watch.excuse(at: now) }
         let silences = reading.watch.judge(at: now)
         reading.note(silences)
@@ -212,6 +206,7 @@ final class Intake: Sendable {
                         "offset": offset.map(String.init) ?? "-",
                     ])
             case .trouble(let error):
+                reading.outage.note(at: clock.now())
                 log.warning("trouble with the cluster", ["why": error.description])
             }
         }
@@ -296,20 +291,6 @@ final class Intake: Sendable {
     }
 }
 
-/// Since when records come, from wherever, without a pause.
-///
-/// After a pause, as when a network comes back and every producer sends what it kept, one partition
-/// is ahead of the others by the whole pause until they are read too. That is no silence of theirs.
-struct Flow {
-    private(set) var since = Instant.distantPast
-    private var last = Instant.distantPast
-
-    mutating func heard(at now: Instant) {
-        if now - last >= Intake.silentAfter { since = now }
-        last = now
-    }
-}
-
 /// What the intake carries from turn to turn.
 private struct Reading: ~Copyable {
     var pipeline: Pipeline
@@ -324,11 +305,19 @@ private struct Reading: ~Copyable {
     var roster: RosterKeeper
     /// The engine is full and every partition is paused.
     var isHolding = false
+    var outage = Outage()
+    /// Where event time stood, some times a second, for as long as `silentAfter`.
+    private var frontiers: [(at: Instant, time: Instant)] = []
+
+    /// A partition read to its end is called silent only after this long without a record.
+    ///
+    /// What was written a moment ago is still on its way. For the same reason such a partition goes
+    /// no further than where the others were so long ago: after a gap they come back one by one.
+    private static let silentAfter = Duration.seconds(5)
 
     /// Every dead letter so far is written, or counted as lost.
     var isSettled = true
     var watch: InputWatch
-    var flowing = Flow()
     /// Milliseconds since librdkafka's last sign of life as of the last turn, and how much of our
     /// own time passed beyond what is normal.
     var lifeAge: Int64 = 0
@@ -375,8 +364,27 @@ private struct Reading: ~Copyable {
         watch.watch(Set(indices.compactMap { partition($0)?.topic }), at: now)
     }
 
-    func heardAt(_ index: Int) -> Instant {
-        heard.indices.contains(index) ? heard[index] : .distantPast
+    /// Whether nothing came from a partition although it could have come.
+    func isSilent(_ index: Int, at now: Instant) -> Bool {
+        let heard = heard.indices.contains(index) ? heard[index] : .distantPast
+        return now - heard >= Self.silentAfter && !outage.excuses(heard: heard, at: now)
+    }
+
+    /// How far event time had come `silentAfter` ago.
+    mutating func settledFrontier(at now: Instant) -> Instant {
+        let time = pipeline.frontier
+        // A clock that was set back would hold it for as long.
+        if let last = frontiers.last, now < last.at { frontiers.removeAll() }
+        if frontiers.last.map({ time > $0.time && now - $0.at >= .milliseconds(250) }) ?? true {
+            frontiers.append((at: now, time: time))
+        }
+        while frontiers.count > 1, now - frontiers[1].at >= Self.silentAfter {
+            frontiers.removeFirst()
+        }
+        guard let first = frontiers.first, now - first.at >= Self.silentAfter else {
+            return .distantPast
+        }
+        return first.time
     }
 
     mutating func note(_ findings: [Finding]) {
@@ -412,5 +420,28 @@ private struct Reading: ~Copyable {
                 payload, key: key, from: partitions[record.partition], offset: record.offset,
                 because: error)
         }
+    }
+}
+
+/// When the brokers were last hard to reach: what cannot be fetched is not silent.
+struct Outage: Sendable, Equatable {
+    private var began = Instant.distantPast
+    private var last = Instant.distantPast
+
+    /// Agents come back after the brokers do, within the longest of their usual back-offs.
+    ///
+    /// A broker that stays away says so again every thirty seconds.
+    static let settling = Duration.seconds(60)
+    /// From here on it is news that nothing is seen of these devices, whosever fault it is.
+    static let longest = Duration.seconds(600)
+
+    mutating func note(at now: Instant) {
+        if now - last > Outage.settling || now < last { began = now }
+        last = now
+    }
+
+    /// Whether the silence of a partition that was heard last at `heard` may be the outage's.
+    func excuses(heard: Instant, at now: Instant) -> Bool {
+        heard <= last && now - last < Outage.settling && now - began < Outage.longest
     }
 }

@@ -62,16 +62,21 @@ package struct Pipeline: ~Copyable {
     /// The batch through detectors and rules, then time itself.
     ///
     /// A partition that is read to its end has come as far as any other: what is silent there is
-    /// silent, not late. `caughtUp` holds the indices of the partitions that are.
-    package mutating func judge(caughtUp: [Int]) -> (findings: [Finding], tally: Tally) {
+    /// silent, not late. `caughtUp` holds the indices of the partitions that are, and `upTo` is
+    /// where the others are.
+    package mutating func judge(
+        caughtUp: [Int], upTo frontier: Instant
+    ) -> (findings: [Finding], tally: Tally) {
         let found = rules.process(&batch, detection: &detection, directory: &directory)
-        let frontier = Instant(milliseconds: detection.frontier)
         let watermarks = caughtUp.filter { $0 < partitions.count }
             .map { (partition: partitions[$0], time: frontier) }
         let passed = rules.advance(
             watermarks: watermarks, detection: &detection, directory: &directory)
         return (found + passed, batch.tally)
     }
+
+    /// The event time that the furthest partition has reached.
+    var frontier: Instant { Instant(milliseconds: detection.frontier) }
 
     /// Another set of rules from the next batch on.
     mutating func replace(_ book: RuleBook, at now: Instant) -> [Finding] {

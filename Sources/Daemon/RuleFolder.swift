@@ -25,6 +25,9 @@ package struct RuleFolder: Sendable {
         _ directory: String, destinations: Set<String>?, problems: Problems
     ) -> RuleFolder? {
         let start = Mark(line: 1, column: 1)
+        let directory =
+            directory.count > 1 && directory.hasSuffix("/")
+            ? String(directory.dropLast()) : directory
         let names: [String]
         do {
             names = try FileManager.default.contentsOfDirectory(atPath: directory)

@@ -18,6 +18,8 @@ package struct DeviceState: Sendable {
     var busy: Float = .nan
     var busyAt: Int64 = 0
     var ticks: UInt8 = 0
+    /// This process has seen a sample of it.
+    private var isHeard = false
     private var groups = SIMD8<Int32>(repeating: -1)
 
     init(firstSeen: Int64, lastSeen: Int64) {
@@ -33,8 +35,16 @@ package struct DeviceState: Sendable {
         set { groups[kind.rawValue] = newValue }
     }
 
+    /// Notes a sample, newer than any before.
+    mutating func heard(at time: Int64) {
+        // What was before the first one, our own outage among it, says nothing of its cadence.
+        if isHeard { tick(after: time - lastSeen) }
+        isHeard = true
+        lastSeen = time
+    }
+
     /// Learns the distance between two ticks.
-    mutating func tick(after milliseconds: Int64) {
+    private mutating func tick(after milliseconds: Int64) {
         let seconds = Float(milliseconds) * 0.001
         guard ticks > 0 else {
             // A first distance beyond ten minutes is a gap, whatever the cadence.

@@ -100,10 +100,11 @@ extension KafkaConfiguration {
                 ("queued.max.messages.kbytes", "8192"),
             ]
         } else {
-            // Before 2.2 a full queue stops its partition for a hard-wired second: 56 thousand
-            // records a second at 4 MB, 783 thousand at 64 MB. So large, and still bounded.
+            // Before 2.2 a full queue stops its partition for a hard-wired second, so it must hold
+            // more than a second's work: at 64 MB and 100,000 records a daemon that is behind waits
+            // up to 2.6 s of a ten-second catch-up for the broker, at 256 MB and a million none.
             pairs += [
-                ("queued.min.messages", "100000"), ("queued.max.messages.kbytes", "65536"),
+                ("queued.min.messages", "1000000"), ("queued.max.messages.kbytes", "262144"),
             ]
         }
         return pairs

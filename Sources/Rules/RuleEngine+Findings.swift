@@ -39,7 +39,7 @@ extension RuleEngine {
         let place = subject * stride(of: compiled) + compiled.local
         var since = since(compiled, place)
         if offenderSince != .max, compiled.group != nil { since = min(since, offenderSince) }
-        since = absentSince(compiled, suffering, since, moment.time, detection)
+        since = absentSince(compiled, suffering, since, detection)
         var finding = Finding(
             key: key(index, subject, detection, directory), edge: .fired,
             since: Instant(milliseconds: since), at: Instant(milliseconds: moment.time),
@@ -93,14 +93,13 @@ extension RuleEngine {
 
     /// A silence began with the last sample, not when it was noticed.
     private func absentSince(
-        _ rule: CompiledRule, _ suffering: [Int], _ since: Int64, _ now: Int64,
-        _ detection: borrowing Detection
+        _ rule: CompiledRule, _ suffering: [Int], _ since: Int64, _ detection: borrowing Detection
     ) -> Int64 {
         guard isAbsence(rule.root), let first = suffering.first else { return since }
         // The last sign of the group, or of the device.
-        var age = detection.age(of: first, at: now)
-        for device in suffering.dropFirst() { age = min(age, detection.age(of: device, at: now)) }
-        return now - age
+        var last = detection.silentSince(first)
+        for device in suffering.dropFirst() { last = max(last, detection.silentSince(device)) }
+        return last == .min ? since : last
     }
 
     func isAbsence(_ node: Int) -> Bool {

@@ -3,19 +3,16 @@ import Fleet
 import Telemetry
 
 extension Finding.Evidence {
-    /// The value as a person reads it: `345 W`, `0.49`, `-12 %`, `28 GiB`.
+    /// The value as a person reads it: `345 W`, `0.494`, `-12 %`, `27.9 GiB`.
     ///
-    /// Three digits that count, and no unit where the number says all. Empty for an event, whose
-    /// code stands in its name.
+    /// Empty for an event, whose code stands in its name.
     package var text: String {
-        guard unit != Finding.Evidence.eventUnit else { return "" }
-        return Wording.quantity(value, unit)
+        unit == Finding.Evidence.eventUnit ? "" : Wording.quantity(value, unit)
     }
 
     /// All of it: `power.ratio 0.31 (limit above 0.6)`.
     package var phrase: String {
-        let number = text.isEmpty ? "" : " \(text)"
-        return "\(name)\(number)" + (against.isEmpty ? "" : " (\(against))")
+        name + (text.isEmpty ? "" : " \(text)") + (against.isEmpty ? "" : " (\(against))")
     }
 
     /// The unit of a code that an event brought.
@@ -67,22 +64,26 @@ enum Wording {
         Instant(milliseconds: milliseconds).timeOfDay + " UTC"
     }
 
-    /// Three digits that count; a whole number is told whole.
+    /// Three digits that count, and no exponent up to a trillion; a whole number is told whole.
     static func number(_ value: Double) -> String {
-        guard value.isFinite else { return "?" }
+        guard value.isFinite else { return "no number" }
         let size = abs(value)
-        if size >= 1e15 { return "\(value)" }
-        let digits =
-            size >= 99.95 ? 0 : size >= 9.995 ? 1 : size >= 0.095 ? 2 : size >= 0.01 ? 3 : 4
-        let scale = [1, 10, 100, 1_000, 10_000][digits]
-        let rounded = (value * Double(scale)).rounded()
-        guard abs(rounded) >= 1 else { return "0" }
-        let whole = Int64(abs(rounded))
-        let sign = rounded < 0 ? "-" : ""
-        var rest = String(whole % Int64(scale))
-        rest = String(repeating: "0", count: digits - min(rest.count, digits)) + rest
-        while rest.last == "0" { rest.removeLast() }
-        return sign + "\(whole / Int64(scale))" + (rest.isEmpty ? "" : ".\(rest)")
+        guard size < 1e12 else { return String(value) }
+        guard size < 99.95 else { return String(Int64(value.rounded())) }
+        guard size >= 0.000_5 else { return "0" }
+        // Digits behind the point: one from 10 up, at most six.
+        var scale = 10.0
+        var digits = 1
+        while size * scale < 99.95, digits < 6 {
+            scale *= 10
+            digits += 1
+        }
+        let rounded = Int64((size * scale).rounded())
+        var fraction = String(rounded % Int64(scale))
+        fraction = String(repeating: "0", count: max(0, digits - fraction.count)) + fraction
+        while fraction.last == "0" { fraction.removeLast() }
+        let whole = String(rounded / Int64(scale))
+        return (value < 0 ? "-" : "") + whole + (fraction.isEmpty ? "" : ".\(fraction)")
     }
 
     /// A number with its unit, in the size that people use.

@@ -120,12 +120,16 @@ extension MessageDecoder {
         var isHeard = false
         for index in 0..<shape.values.count {
             let place = Int(shapes.values[Int(shape.values.lowerBound) + index].place)
+            let raw = shapes.numbers[index]
+            if putPlain(raw, resolver.plain[place], labels, &batch) {
+                isHeard = true
+                continue
+            }
             batch.tally.points &+= 1
             switch resolver.known[place].disposition {
             case .unknown: batch.tally.unknownMetric &+= 1
             case .ignored, .selected: batch.tally.ignored &+= 1
             case .known:
-                let raw = shapes.numbers[index]
                 guard let number = usable(raw, resolver.known[place].source, &batch) else {
                     continue
                 }

@@ -50,27 +50,35 @@ extension MessageDecoder {
         if let place = resolver.place(bytes, name.range, measurement, isOpaque: isOpaque) {
             let plain = resolver.plain[place]
             let salt = record.isTelegraf ? plain.telegrafSalt : plain.otherSalt
-            if plain.isPlain, record.isNative || salt == record.lastSalt, record.lastKnown >= 0,
-                !(plain.isContested && record.isPointwise), !record.isFuture,
-                abs(raw) < (plain.hasBlanks ? 2_147_483_632 : 9.2e18),
-                record.lastSalt != .max
+            if record.isNative || salt == record.lastSalt, record.lastKnown >= 0,
+                !record.isFuture, record.lastSalt != .max,
+                putPlain(raw, plain, known[record.lastKnown], &batch)
             {
-                let labels = known[record.lastKnown]
-                let value = raw * plain.scale
-                if labels.device != KnownLabels.nobody, !labels.isPartition, value >= plain.low,
-                    value <= plain.high
-                {
-                    batch.tally.points &+= 1
-                    put(
-                        DeviceIndex(labels.device), Metric(rawValue: plain.metric),
-                        isCounter: plain.isCounter, rank: plain.rank, value, 1, &batch)
-                    return
-                }
+                return
             }
         }
         try take(
             name, .number(raw), measurement: measurement, isNumeric: true, bytes, &batch,
             &directory, &vocabulary)
+    }
+
+    /// Puts a number in its lane where that is all there is to it.
+    ///
+    /// - Returns: false where there is more, or the value cannot be taken; nothing was changed then.
+    @inline(__always)
+    mutating func putPlain(
+        _ raw: Double, _ plain: PlainMeaning, _ labels: KnownLabels, _ batch: inout SampleBatch
+    ) -> Bool {
+        let value = raw * plain.scale
+        guard plain.isPlain, !(plain.isContested && record.isPointwise),
+            abs(raw) < (plain.hasBlanks ? 2_147_483_632 : 9.2e18), value >= plain.low,
+            value <= plain.high, labels.device != KnownLabels.nobody, !labels.isPartition
+        else { return false }
+        batch.tally.points &+= 1
+        put(
+            DeviceIndex(labels.device), Metric(rawValue: plain.metric),
+            isCounter: plain.isCounter, rank: plain.rank, value, 1, &batch)
+        return true
     }
 
     /// Takes one value under one name; every value ends in the batch or in one counter.

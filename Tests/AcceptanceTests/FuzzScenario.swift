@@ -13,7 +13,7 @@ struct FuzzScenario {
     static let seed: UInt64 = 0x7063_7369
     private static let blockSize = 10_000
     /// The broker keeps 5 MiB of each partition.
-    private static let inFlightMax: Int64 = 80_000
+    private static let inFlightMax: Int64 = 200_000
 
     let bootstrap: String
 
@@ -38,10 +38,7 @@ struct FuzzScenario {
                 try publisher.publish(
                     block.message(number), key: key, partition: Int32(number % Self.partitions))
             }
-            // What waits in the producer is not the broker's yet.
-            while try Int64(publisher.published) - daemon.stored("telemetry") > Self.inFlightMax {
-                try publisher.flush()
-            }
+            try publisher.wait(for: daemon, behindAtMost: Self.inFlightMax)
         }
         try publisher.flush()
         try eventually("all of it is read", within: 120) {

@@ -9,10 +9,9 @@ struct Publisher: ~Copyable {
     private let topic: String
     /// Records handed over; their tokens count from 0.
     private(set) var published = 0
-    private(set) var written = 0
-    private(set) var failures: [String] = []
-    /// Called with each report of a record that was written.
-    var onWritten: (DeliveryReport) -> Void = { _ in }
+    private var failures: [String] = []
+    /// Records that the daemon had read and stored when it was asked last.
+    private var stored: Int64 = 0
 
     init(_ bootstrap: String, topic: String) throws {
         producer = try Producer.open(["bootstrap.servers": bootstrap])
@@ -58,14 +57,20 @@ struct Publisher: ~Copyable {
         guard failures.isEmpty else { throw Trouble("not written: \(failures[0])") }
     }
 
+    /// Waits where the daemon is so far behind that the broker might drop what it did not read.
+    mutating func wait(for daemon: DaemonProcess, behindAtMost count: Int64) throws {
+        guard Int64(published) - stored > count else { return }
+        stored = try eventually("the daemon comes after", within: 60) {
+            take(waiting: 0)
+            let stored = try daemon.stored(topic)
+            // Half, so that it is not asked again and again.
+            return Int64(published) - stored <= count / 2 ? stored : nil
+        }
+    }
+
     private mutating func take(waiting milliseconds: Int32) {
         for report in producer.poll(milliseconds: milliseconds) {
-            if let error = report.error {
-                failures.append(error.description)
-            } else {
-                written += 1
-                onWritten(report)
-            }
+            if let error = report.error { failures.append(error.description) }
         }
     }
 }

@@ -51,7 +51,7 @@ import Testing
                 Evidence
                   GPU is silent for 93 s on node-1 (gpu-off-bus, t[3]@17)
                       age 93.5 s (threshold 60)
-                      power no number W
+                      power no number
 
                 Timeline
                   2026-05-28T20:26:41Z  incident.opened  engine  first

@@ -120,20 +120,6 @@ import Testing
     }
 }
 
-@Suite struct FlowTests {
-    @Test func `after a pause the flow begins anew, and a trickle is a flow`() {
-        let start = Instant(milliseconds: 1_795_248_000_000)
-        var flow = Flow()
-        #expect(flow.since == .distantPast)
-        flow.heard(at: start)
-        for second in 1...20 { flow.heard(at: start + .milliseconds(Int64(second) * 4_999)) }
-        #expect(flow.since == start)
-        let after = start + .milliseconds(20 * 4_999 + 5_000)
-        flow.heard(at: after)
-        #expect(flow.since == after)
-    }
-}
-
 @Suite struct InputWatchTests {
     private let start = Instant(milliseconds: 1_795_248_000_000)
 

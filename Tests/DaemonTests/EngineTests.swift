@@ -106,6 +106,10 @@ import Testing
         #expect(bench.positions.value.withLock { $0 } == before)
         // The sender waited for no timeout: the engine said at once that it cannot store.
         #expect(bench.board.beginningsUnstored.value == 0)
+        #expect(bench.drained())
+        bench.turn()
+        // The delivery was answered, so nobody above is called for a page that arrived.
+        #expect(bench.cases.first?.episode.isDelivered == true)
         let incident = try #require(bench.cases.first)
         let reply = Reply()
         bench.turn([
@@ -116,10 +120,6 @@ import Testing
             return
         }
         #expect(why.contains("free space"))
-        #expect(bench.drained())
-        bench.turn()
-        // The delivery was answered, so nobody above is called for a page that arrived.
-        #expect(bench.cases.first?.episode.isDelivered == true)
         #expect(bench.failed.value.withLock { $0.isEmpty })
     }
 

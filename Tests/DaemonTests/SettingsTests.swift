@@ -1,9 +1,9 @@
 import Configuration
-import Kafka
-import Foundation
-import Testing
-
 @testable import Daemon
+import Fleet
+import Foundation
+import Kafka
+import Testing
 
 private func load(_ text: String) -> (Settings?, String) {
     let problems = Problems()
@@ -134,5 +134,27 @@ private let root = URL(filePath: #filePath).deletingLastPathComponent()
         let (settings, _) = load(
             "kafka: {bootstrap: b:1, topics: [{name: t}]}\ntelemetry: {silence_after: \(text)}")
         #expect((settings != nil) == isGood)
+    }
+}
+
+@Suite struct OutageTests {
+    private func at(_ seconds: Int64) -> Instant { Instant(milliseconds: seconds * 1_000) }
+
+    @Test func `silence is excused for a minute after the last trouble, and never for ten`() {
+        var outage = Outage()
+        #expect(!outage.excuses(heard: at(0), at: at(10)))
+        outage.note(at: at(1_000))
+        #expect(outage.excuses(heard: at(999), at: at(1_059)))
+        #expect(!outage.excuses(heard: at(999), at: at(1_060)))
+        // Heard since: what is silent now is silent by itself.
+        #expect(!outage.excuses(heard: at(1_001), at: at(1_010)))
+        for second in stride(from: Int64(1_030), through: 1_600, by: 30) {
+            outage.note(at: at(second))
+        }
+        #expect(outage.excuses(heard: at(999), at: at(1_599)))
+        #expect(!outage.excuses(heard: at(999), at: at(1_601)))
+        // An hour later another one begins.
+        outage.note(at: at(5_000))
+        #expect(outage.excuses(heard: at(999), at: at(5_030)))
     }
 }

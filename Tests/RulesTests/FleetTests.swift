@@ -1,10 +1,14 @@
 import Detection
 import Fleet
+import Foundation
 import Simulation
 import Testing
 
 @testable import Rules
 @testable import Telemetry
+
+/// How many seeds are played; more of them with `TOCSIN_SEEDS=20`.
+private let seeds = ProcessInfo.processInfo.environment["TOCSIN_SEEDS"].flatMap { UInt64($0) } ?? 3
 
 /// The simulated fleet of the demonstration, decoded and judged in event time.
 ///
@@ -56,11 +60,11 @@ import Testing
     ///
     /// Reference, rules and simulator 5.5; the thermal ramp may be forecast before its top.
     private static let within = [
-        "off_bus": 10, "hw_thermal": 90, "straggler": 1_200, "hang": 240, "idle_allocated": 2_100,
+        "off_bus": 75, "hw_thermal": 90, "straggler": 1_200, "hang": 240, "idle_allocated": 2_100,
         "host_down": 120,
     ]
 
-    @Test(arguments: [1, 2, 3])
+    @Test(arguments: 1...seeds)
     func `each fault is told in time by its rule, and nothing else wakes anyone`(
         _ seed: UInt64
     ) throws {
@@ -69,7 +73,13 @@ import Testing
         // Noon, evening, and night in UTC: the service is another one at each.
         let live = Instant(milliseconds: 1_795_262_400_000 + Int64(seed - 1) * 6 * 3_600_000)
         let scenario = DemoScenario(seed: seed, liveStart: live, losesHost: true)
-        var simulator = try FleetSimulator(scenario.plan)
+        var plan = scenario.plan
+        // Every other card falls off the bus without a word.
+        if seed % 2 == 0 {
+            for index in plan.faults.indices where plan.faults[index].kind.catalogue.number == "F01"
+            { plan.faults[index].kind = .offBus(announced: false) }
+        }
+        var simulator = try FleetSimulator(plan)
         simulator.jump(to: live - history)
         var run = Run(try Scenario.shipped())
         try run.play(&simulator, upTo: scenario.liveEnd)
@@ -83,8 +93,10 @@ import Testing
             let finding = try #require(found, "seed \(seed): \(label.id) was missed")
             let delay = Int((finding.at - label.detectable).milliseconds / 1_000)
             print("seed \(seed): \(label.name) by \(finding.key.rule) after \(delay) s")
-            print("  \(finding.summary)")
             #expect(delay <= FleetTests.within[label.name] ?? 0, "seed \(seed): \(label.id)")
+            if label.name == "off_bus" {
+                #expect(finding.devices == label.members && (seed % 2 == 0 || delay <= 10))
+            }
             #expect(!finding.summary.contains("?") && !finding.runbook.contains("?"))
             #expect(finding.evidence.allSatisfy { $0.text.count <= 60 }, "\(finding.evidence)")
         }
@@ -98,6 +110,5 @@ import Testing
                 }
         }
         #expect(strangers.isEmpty, "\(strangers.map { "\($0.key) at \($0.at): \($0.summary)" })")
-        print("seed \(seed): \(run.findings.map { "\($0.edge) \($0.key)" })")
     }
 }
