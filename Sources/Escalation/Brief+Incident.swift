@@ -15,7 +15,7 @@ extension Brief {
         deviceCount = incident.devices.count
         labels = incident.labels
         rules = incident.rules
-        evidence = (incident.lead?.evidence ?? []).prefix(Brief.evidenceMax).map(\.text)
+        evidence = (incident.lead?.evidence ?? []).prefix(Brief.evidenceMax).map(\.phrase)
         acceleratorsLost = incident.acceleratorsLost
         costPerHour = incident.costPerHour
         costTotal = incident.costTotal(at: time)

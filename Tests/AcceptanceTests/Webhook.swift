@@ -29,7 +29,7 @@ final class Webhook {
     var url: String { "http://127.0.0.1:\(server.port)/pages" }
     var calls: [Call] { desk.memory.withLock { $0.calls } }
 
-    /// From now on a call is taken and not answered, until `release`.
+    /// From now on a page is taken and not answered, until `release`.
     func hold() { desk.memory.withLock { $0.isHolding = true } }
     func release() { desk.memory.withLock { $0.isHolding = false } }
 
@@ -51,7 +51,9 @@ final class Webhook {
             memory.withLock { $0.calls.append(call) }
             // Past the daemon's own patience of ten seconds nobody waits for an answer.
             let end = ContinuousClock.now + .seconds(15)
-            while memory.withLock({ $0.isHolding }), ContinuousClock.now < end {
+            while call.kind == "page", memory.withLock({ $0.isHolding }),
+                ContinuousClock.now < end
+            {
                 Thread.sleep(forTimeInterval: 0.01)
             }
             return Response(status: 204, body: [])
