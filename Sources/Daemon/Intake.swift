@@ -370,9 +370,9 @@ private struct Reading: ~Copyable {
         return now - heard >= Self.silentAfter && !outage.excuses(heard: heard, at: now)
     }
 
-    /// How far event time had come `silentAfter` ago.
-    mutating func settledFrontier(at now: Instant) -> Instant {
-        let time = pipeline.frontier
+    /// How far event time had come `silentAfter` ago; nil where nothing had come by then.
+    mutating func settledFrontier(at now: Instant) -> Instant? {
+        guard let time = pipeline.frontier else { return nil }
         // A clock that was set back would hold it for as long.
         if let last = frontiers.last, now < last.at { frontiers.removeAll() }
         if frontiers.last.map({ time > $0.time && now - $0.at >= .milliseconds(250) }) ?? true {
@@ -382,7 +382,7 @@ private struct Reading: ~Copyable {
             frontiers.removeFirst()
         }
         guard let first = frontiers.first, now - first.at >= Self.silentAfter else {
-            return .distantPast
+            return nil
         }
         return first.time
     }

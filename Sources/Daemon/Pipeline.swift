@@ -63,20 +63,24 @@ package struct Pipeline: ~Copyable {
     ///
     /// A partition that is read to its end has come as far as any other: what is silent there is
     /// silent, not late. `caughtUp` holds the indices of the partitions that are, and `upTo` is
-    /// where the others are.
+    /// where the others are; nil where that is not known yet, and then it moves none of them.
     package mutating func judge(
-        caughtUp: [Int], upTo frontier: Instant
+        caughtUp: [Int], upTo frontier: Instant?
     ) -> (findings: [Finding], tally: Tally) {
         let found = rules.process(&batch, detection: &detection, directory: &directory)
-        let watermarks = caughtUp.filter { $0 < partitions.count }
-            .map { (partition: partitions[$0], time: frontier) }
+        let watermarks = frontier.map { frontier in
+            caughtUp.filter { $0 < partitions.count }
+                .map { (partition: partitions[$0], time: frontier) }
+        }
         let passed = rules.advance(
-            watermarks: watermarks, detection: &detection, directory: &directory)
+            watermarks: watermarks ?? [], detection: &detection, directory: &directory)
         return (found + passed, batch.tally)
     }
 
-    /// The event time that the furthest partition has reached.
-    var frontier: Instant { Instant(milliseconds: detection.frontier) }
+    /// The event time that the furthest partition has reached; nil before the first sample.
+    var frontier: Instant? {
+        detection.frontier == .min ? nil : Instant(milliseconds: detection.frontier)
+    }
 
     /// Another set of rules from the next batch on.
     mutating func replace(_ book: RuleBook, at now: Instant) -> [Finding] {

@@ -62,7 +62,8 @@ package struct PartitionClock: Sendable {
 
     /// The caller knows better: the partition is read to its end while others went on.
     mutating func advance(to time: Int64) {
-        // Unheard since the start: what was sent before is not read again, and is no silence.
+        // Unheard since the start: what was sent before is not read again, and is no silence. The
+        // roster cannot say when that was, because it is older than the positions beside it.
         if watermark == .min, resumedAt == .min { resumedAt = time }
         effective = max(effective, time)
     }

@@ -171,9 +171,9 @@ struct EscalationScenario {
         let louder = pages.filter { $0.page.incident == acked.incident && $0.page.tier > 1 }
         try require(louder.isEmpty, "acknowledged, and yet paged: \(louder)")
 
-        let listed = try daemon.incidents().map(\.id)
+        let listed = try daemon.incidents()
         try require(
-            listed.sorted() == firsts.map(\.page.incident).sorted(),
+            listed.map(\.id).sorted() == firsts.map(\.page.incident).sorted(),
             "two devices were lost, and there are \(listed)")
         // One call has one id, however often it was sent.
         for (call, group) in Dictionary(

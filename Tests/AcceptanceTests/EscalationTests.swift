@@ -11,12 +11,6 @@ import Testing
 
 @Suite(.serialized, .ownThread, .realKafka) struct RealKafkaEscalationTests {
     @Test func `a page climbs over a crash on a real cluster just the same`() throws {
-        // A known defect, not yet mended: after the crash a real cluster sometimes lets devices look
-        // absent that are not. Until then the scenario runs where somebody asks for it by name.
-        guard ProcessInfo.processInfo.environment["TOCSIN_TEST_BOOTSTRAP"] != nil else {
-            print("skipped: the crash on a real cluster needs TOCSIN_TEST_BOOTSTRAP")
-            return
-        }
         guard let kafka = RealKafka.found() else { return }
         let run = "acceptance-\(UUID().uuidString.prefix(8))"
         let names = EscalationScenario.Names(
