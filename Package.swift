@@ -38,7 +38,8 @@ func system(_ name: String, _ pkgConfig: String, _ package: String) -> Target {
 }
 
 func tests(_ name: String, _ dependencies: Target.Dependency...) -> Target {
-    .testTarget(name: "\(name)Tests", dependencies: dependencies, swiftSettings: house)
+    .testTarget(
+        name: "\(name)Tests", dependencies: dependencies + ["TestSupport"], swiftSettings: house)
 }
 
 let package = Package(
@@ -99,6 +100,7 @@ let package = Package(
             ],
             swiftSettings: house),
 
+        .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: house),
         tests("Tidy"),
         tests("Fleet", "Fleet"),
         tests("Configuration", "Configuration"),

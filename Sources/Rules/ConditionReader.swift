@@ -211,7 +211,8 @@ extension ConditionReader {
         if needsMetric, metric == nil { section.report("'metric' is missing") }
         if !needsMetric, let metric { metric.report("detector '\(detector)' asks no metric") }
         let isGrouped = leaf.aggregate != nil
-        if !inDevice, needsMetric, !isGrouped {
+        // A scope that cannot be read is told already; what it would ask is not known.
+        if !inDevice, needsMetric, !isGrouped, !scopes.isEmpty {
             section.report(
                 "on a scope with members a metric needs 'agg', or stands under 'any_members'")
         }

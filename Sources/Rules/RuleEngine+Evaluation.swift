@@ -296,7 +296,10 @@ extension RuleEngine {
         _ leaf: CompiledLeaf, _ value: Float, _ device: Int, _ now: Int64, _ isFiring: Bool,
         _ detection: borrowing Detection
     ) -> Truth {
-        guard let (kind, cohort) = cohort(of: leaf, device, detection) else { return .unknown }
+        let place = device * program.registerGroups * 16 + Int(leaf.register)
+        guard isPresent(leaf, device, place, now, detection),
+            let (kind, cohort) = cohort(of: leaf, device, detection)
+        else { return .unknown }
         var own = value
         if leaf.peer.frozenOffset {
             guard let peers = agreement(leaf, kind, cohort, now, detection, offsets: false) else {
@@ -375,8 +378,31 @@ extension RuleEngine {
             devicePool.numbers[number + 1] += 1
             return nil
         }
-        guard devicePool.numbers[number + 1] > 0 else { return nil }
+        // Compared at less than half of the steps, as when a backlog is read whose partitions are
+        // apart in time, it goes on learning: a few comparisons are worth no offset.
+        guard devicePool.numbers[number + 1] >= Self.comparisonsMin else {
+            devicePool.numbers[number] += value - peers.median
+            devicePool.numbers[number + 1] += 1
+            return nil
+        }
         return devicePool.numbers[number] / devicePool.numbers[number + 1]
+    }
+
+    /// Half of the steps of the half hour in which an offset is learned.
+    private static let comparisonsMin: Float = 180
+
+    /// Whether a value is of the time at which peers are compared.
+    ///
+    /// Partitions are read apart in time while a backlog lasts; what lies further apart than three
+    /// samples of a metric that moves from one to the next is not compared.
+    private func isPresent(
+        _ leaf: CompiledLeaf, _ device: Int, _ place: Int, _ now: Int64,
+        _ detection: borrowing Detection
+    ) -> Bool {
+        let interval = Int64(detection.devices[device].interval * 3_000)
+        let limit =
+            leaf.isSlow ? staleAfter(true, device, detection) : max(30_000, interval)
+        return seenAt(place) + limit >= now
     }
 
     /// Median and deviation of a cohort, computed once per step.
@@ -393,14 +419,14 @@ extension RuleEngine {
             // Who does not pass the gate of the rule, or was not heard of, is nobody's peer.
             guard state.gates.isSuperset(of: leaf.required), !state.isRetired else { continue }
             let place = other * program.registerGroups * 16 + Int(leaf.register)
-            guard !values[place].isNaN,
-                seenAt(place) + staleAfter(leaf.isSlow, other, detection) >= now
+            guard !values[place].isNaN, isPresent(leaf, other, place, now, detection)
             else { continue }
             var value = values[place]
             if offsets {
                 let number = other * devicePool.numberStride + Int(leaf.number)
                 let count = devicePool.numbers[number + 1]
-                guard count > 0, devicePool.numbers[number + 2] == Float(cohort) else { continue }
+                guard count >= Self.comparisonsMin, devicePool.numbers[number + 2] == Float(cohort)
+                else { continue }
                 value -= devicePool.numbers[number] / count
             }
             scratch.append(value)

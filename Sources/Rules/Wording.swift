@@ -131,7 +131,7 @@ enum Wording {
         let set = Int64(max(0, min(value, 16_777_216)))
         let names = reasons.filter { set & $0.bit != 0 }.map(\.name)
         let text = "0x" + String(set, radix: 16)
-        return names.isEmpty ? text : "\(text), \(names.joined(separator: " + "))"
+        return names.isEmpty ? text : "\(names.joined(separator: " + ")) (\(text))"
     }
 
     /// `per minute`.
@@ -148,7 +148,7 @@ enum Wording {
         switch leaf.kind {
         case .threshold, .rate, .duration: limit(leaf, unit, of: nil)
         // The bits that are set are told by name.
-        case .state: unit == "bitmask" && leaf.state.noneOf == 0 ? "" : state(leaf.state)
+        case .state: unit == "bitmask" ? "" : state(leaf.state)
         case .peer:
             leaf.peer.z.isNaN
                 ? bound(leaf.bound) { number($0) } + " of its peers"

@@ -27,7 +27,7 @@ package enum Demo {
         defer { if keep == nil { try? FileManager.default.removeItem(atPath: root) } }
 
         // One partition: two that are read a third of a second apart would be half a minute apart in
-        // the fleet's time, and peers would be compared across it.
+        // the fleet's time, which is too far to compare peers.
         let broker = try ChildProcess(
             "tocsin-mockbroker",
             ["--topic", "\(topic):1", "--topic", "\(alerts):1", "--topic", "tocsin.dlq:1"],

@@ -1,6 +1,7 @@
 import Glibc
 import HTTP
 import Synchronization
+import TestSupport
 import Testing
 
 @Suite struct ServerTests {
@@ -137,7 +138,7 @@ import Testing
 
     @Test func `garbage is answered or cut off, and the next request is served`() throws {
         let seed = UInt64.random(in: 0...UInt64.max)
-        var generator = SplitMix(seed: seed)
+        var generator = SeededGenerator(seed: seed)
         let server = try Server(port: 0) { request in
             Response(
                 headers: [.init("X-Echo", request.query.values.joined())],

@@ -3,6 +3,7 @@ import Fleet
 import Foundation
 import Incidents
 import Rules
+import TestSupport
 import Testing
 
 /// Random fleets, people and channels against the whole desk.
@@ -34,7 +35,7 @@ import Testing
     }
 
     private func randomFindings(
-        _ generator: inout Seeded, _ firing: inout [String: Finding], at time: Instant
+        _ generator: inout SeededGenerator, _ firing: inout [String: Finding], at time: Instant
     ) -> [Finding] {
         let symptoms = [("thermal", "thm"), ("idle", "eff"), ("ecc", "evt-xid")]
         return (0..<generator.pick(1..<6)).map { _ in
@@ -61,7 +62,9 @@ import Testing
         }
     }
 
-    private func randomCommand(_ generator: inout Seeded, _ desk: Desk, at time: Instant) -> Input {
+    private func randomCommand(
+        _ generator: inout SeededGenerator, _ desk: Desk, at time: Instant
+    ) -> Input {
         let ids = desk.cases.map(\.id)
         let id = ids.isEmpty ? "INC-0000000000" : ids[generator.pick(0..<ids.count)]
         let actor = ["ana", "bo", "stranger"][generator.pick(0..<3)]
@@ -85,7 +88,7 @@ import Testing
     func `a desk that restarts all the time says the same as one that never does`(
         _ seed: UInt64
     ) throws {
-        var generator = Seeded(seed)
+        var generator = SeededGenerator(seed: seed)
         let policy = try loadPolicy(Stage.policyText)
         let prices = try loadPrices(Stage.pricesText)
         var steady = Desk(policy: policy, prices: prices)

@@ -3,6 +3,7 @@ import Fleet
 import Foundation
 import Incidents
 import Rules
+import TestSupport
 import Testing
 
 @Suite("Desk") struct DeskTests {

@@ -1,25 +1,8 @@
 import Escalation
 import Fleet
 import Foundation
+import TestSupport
 import Testing
-
-/// SplitMix64: small, and the same everywhere.
-struct Seeded: RandomNumberGenerator {
-    var state: UInt64
-
-    init(_ seed: UInt64) { state = seed &+ 0x9E37_79B9_7F4A_7C15 }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = (state ^ state >> 30) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ mixed >> 27) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ mixed >> 31
-    }
-
-    mutating func chance(_ share: Double) -> Bool { Double.random(in: 0..<1, using: &self) < share }
-
-    mutating func pick(_ range: Range<Int>) -> Int { Int.random(in: range, using: &self) }
-}
 
 /// The transition function under test, or one with a fault built in.
 typealias Stepper =
@@ -42,7 +25,7 @@ struct Trace {
     }
 
     private let step: Stepper
-    private var generator: Seeded
+    private var generator: SeededGenerator
     private var log: [Entry] = []
     private var gaps: [Tier: [Range<Int>]] = [:]
     private var keys: Set<Page> = []
@@ -58,7 +41,7 @@ struct Trace {
     private(set) var crashes = 0
 
     init(seed: UInt64, step: @escaping Stepper) {
-        var generator = Seeded(seed)
+        var generator = SeededGenerator(seed: seed)
         let length = (generator.chance(0.5) ? 6 : 24) * 3_600
         for tier in [Tier.one, .two, .three] {
             gaps[tier] = (0..<generator.pick(0..<3)).map { _ in

@@ -3,6 +3,7 @@ import Fleet
 import Foundation
 import Incidents
 import Rules
+import TestSupport
 import Testing
 
 /// Many findings, few pages: blame moves up, and what it explains falls silent.

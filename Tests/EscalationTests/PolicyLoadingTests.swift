@@ -4,6 +4,7 @@ import Fleet
 import Foundation
 import Incidents
 import Rules
+import TestSupport
 import Testing
 
 @Suite("Loading a policy") struct PolicyLoadingTests {

@@ -1,6 +1,7 @@
 import Escalation
 import Fleet
 import Foundation
+import TestSupport
 import Testing
 
 @Suite("Zones and rotations") struct ZoneTests {
@@ -118,7 +119,7 @@ import Testing
                 try Zone(name: "x", bytes: Array(bytes.prefix(length)))
             }
         }
-        var generator = Seeded(7)
+        var generator = SeededGenerator(seed: 7)
         for _ in 0..<2_000 {
             var broken = bytes
             for _ in 0..<3 {

@@ -2,6 +2,7 @@ import Escalation
 import Fleet
 import HTTP
 import Notification
+import TestSupport
 import Testing
 
 @Suite struct RetryPolicyTests {
@@ -308,7 +309,7 @@ import Testing
         _ round: Int
     ) throws {
         let seed = UInt64.random(in: 0...UInt64.max)
-        var generator = SplitMix(seed: seed)
+        var generator = SeededGenerator(seed: seed)
         var outbox = Outbox(rowsMax: 40)
         var ledger: [String: Delivery] = [:]
         var order: [String] = []

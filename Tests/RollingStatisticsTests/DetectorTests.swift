@@ -1,4 +1,5 @@
 import RollingStatistics
+import TestSupport
 import Testing
 
 private let minute: Int64 = 60_000
@@ -11,7 +12,7 @@ private let minute: Int64 = 60_000
         _ detector: inout DriftDetector, days: Double, from start: Int64 = 0, seed: UInt64 = 1,
         _ settings: DriftDetector.Settings, _ level: (Double) -> Double
     ) -> Double? {
-        var generator = Generator(seed: seed)
+        var generator = SeededGenerator(seed: seed)
         var time = start
         let end = start + Int64(days * 86_400_000)
         while time < end {
@@ -170,7 +171,7 @@ private let minute: Int64 = 60_000
 
     @Test(arguments: [1, 2, 3, 4] as [UInt64])
     func `the window agrees with a list of every increase`(_ seed: UInt64) {
-        var generator = Generator(seed: seed)
+        var generator = SeededGenerator(seed: seed)
         var window = WindowedIncrease(windowMilliseconds: 32_000)
         var history: [(time: Int64, rise: Double)] = []
         var counter = 0.0
@@ -235,7 +236,7 @@ private let minute: Int64 = 60_000
     private func line(
         minutes: Int64, seed: UInt64 = 1, _ value: (Double) -> Double
     ) -> TheilSen {
-        var generator = Generator(seed: seed)
+        var generator = SeededGenerator(seed: seed)
         var line = TheilSen(windowMilliseconds: 60 * minute)
         for step in 0..<(minutes * 6) {
             let time = step * 10_000

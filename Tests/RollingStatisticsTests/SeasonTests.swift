@@ -1,11 +1,12 @@
 import RollingStatistics
+import TestSupport
 import Testing
 
 private let hour: Int64 = 3_600_000
 
 @Suite("Seasonal profiles") struct SeasonTests {
     /// A daily wave with noise, every five minutes, from 1970-01-05.
-    private func wave(at time: Int64, _ generator: inout Generator) -> Float {
+    private func wave(at time: Int64, _ generator: inout SeededGenerator) -> Float {
         let phase = Double(time % (24 * hour)) / Double(24 * hour)
         // A parabola that looks enough like a day: 0 at midnight, 1 at noon.
         let level = 4 * phase * (1 - phase)
@@ -21,7 +22,7 @@ private let hour: Int64 = 3_600_000
 
     @Test func `a bin speaks after its second visit and not before`() {
         var profile = SeasonalProfile(daily())
-        var generator = Generator(seed: 1)
+        var generator = SeededGenerator(seed: 1)
         var first: Int64?
         for step in 0..<(12 * 24 * 4) as Range<Int64> {
             let time = step * hour / 12
@@ -34,7 +35,7 @@ private let hour: Int64 = 3_600_000
 
     @Test func `an ordinary day is quiet and a drop of forty percent at noon is not`() throws {
         var profile = SeasonalProfile(daily())
-        var generator = Generator(seed: 2)
+        var generator = SeededGenerator(seed: 2)
         var loudest: Float = 0
         var scored = 0
         for step in 0..<(12 * 24 * 14) as Range<Int64> {
@@ -56,7 +57,7 @@ private let hour: Int64 = 3_600_000
 
     @Test func `the baseline has no steps at the edges of its bins`() throws {
         var profile = SeasonalProfile(daily())
-        var generator = Generator(seed: 3)
+        var generator = SeededGenerator(seed: 3)
         for step in 0..<(12 * 24 * 10) as Range<Int64> {
             let time = step * hour / 12
             _ = profile.update(wave(at: time, &generator), at: time)
@@ -105,7 +106,7 @@ private let hour: Int64 = 3_600_000
 
     @Test(arguments: [1, 2, 3] as [UInt64])
     func `sixteen lanes say what sixteen profiles say`(_ seed: UInt64) throws {
-        var generator = Generator(seed: seed)
+        var generator = SeededGenerator(seed: seed)
         var settings = SeasonalProfile.Settings()
         settings.bins = 6
         settings.binMilliseconds = 60_000

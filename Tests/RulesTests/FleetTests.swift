@@ -2,6 +2,7 @@ import Detection
 import Fleet
 import Foundation
 import Simulation
+import TestSupport
 import Testing
 
 @testable import Rules
@@ -25,8 +26,10 @@ private let seeds = ProcessInfo.processInfo.environment["TOCSIN_SEEDS"].flatMap 
         var batch = SampleBatch()
         var offset: Int64 = 0
         var findings: [Finding] = []
+        let partitions: Int
 
-        init(_ book: RuleBook) {
+        init(_ book: RuleBook, partitions: Int = 1) {
+            self.partitions = partitions
             engine = RuleEngine(book: book, vocabulary: &vocabulary)
             detection = Detection(vocabulary: vocabulary)
             detection.wantZ(groups: engine.groupsWithZ)
@@ -39,20 +42,55 @@ private let seeds = ProcessInfo.processInfo.environment["TOCSIN_SEEDS"].flatMap 
             while more {
                 messages.removeAll()
                 more = simulator.next(upTo: limit, messagesMax: 512, into: &messages)
-                batch.removeAll()
-                batch.partitions = [Partition(topic: "accel", number: 0)]
-                for message in messages.messages {
-                    let payload = Array(messages.bytes[message.payload])
-                    offset += 1
-                    try decoder.decode(
-                        payload.span,
-                        from: MessageOrigin(
-                            partition: 0, offset: offset, recordTime: message.deliveryTime),
-                        now: message.deliveryTime, into: &batch, directory: &directory,
-                        vocabulary: &vocabulary)
-                }
-                findings += engine.process(&batch, detection: &detection, directory: &directory)
+                try read(messages, messages.messages.indices)
             }
+        }
+
+        /// All of it at once from eight partitions, of each as much at a time as a fetch brings.
+        mutating func playBacklog(
+            _ simulator: inout FleetSimulator, upTo limit: Instant, seed: UInt64
+        ) throws {
+            var messages = MessageBatch()
+            while simulator.next(upTo: limit, messagesMax: .max, into: &messages) {}
+            var queues = [[Int]](repeating: [], count: 8)
+            for (index, message) in messages.messages.enumerated() {
+                queues[partition(of: messages, message)].append(index)
+            }
+            var read = [Int](repeating: 0, count: queues.count)
+            var random = SeededGenerator(seed: seed)
+            // The one that is furthest behind is next, and then up to two minutes ahead.
+            while let next = queues.indices.max(by: {
+                queues[$0].count - read[$0] < queues[$1].count - read[$1]
+            }), read[next] < queues[next].count {
+                let end = min(
+                    read[next] + Int.random(in: 5...100, using: &random), queues[next].count)
+                try self.read(messages, queues[next][read[next]..<end])
+                read[next] = end
+            }
+        }
+
+        private func partition(of batch: MessageBatch, _ message: SimulatedMessage) -> Int {
+            Int(batch.bytes[message.key].reduce(0) { ($0 &* 31 &+ UInt32($1)) } % 8)
+        }
+
+        private mutating func read(
+            _ messages: MessageBatch, _ indices: some Sequence<Int>
+        ) throws {
+            batch.removeAll()
+            batch.partitions = (0..<8).map { Partition(topic: "accel", number: $0) }
+            for index in indices {
+                let message = messages.messages[index]
+                let payload = Array(messages.bytes[message.payload])
+                offset += 1
+                try decoder.decode(
+                    payload.span,
+                    from: MessageOrigin(
+                        partition: UInt16(partitions == 1 ? 0 : partition(of: messages, message)),
+                        offset: offset, recordTime: message.deliveryTime),
+                    now: message.deliveryTime, into: &batch, directory: &directory,
+                    vocabulary: &vocabulary)
+            }
+            findings += engine.process(&batch, detection: &detection, directory: &directory)
         }
     }
 
@@ -68,6 +106,18 @@ private let seeds = ProcessInfo.processInfo.environment["TOCSIN_SEEDS"].flatMap 
     func `each fault is told in time by its rule, and nothing else wakes anyone`(
         _ seed: UInt64
     ) throws {
+        try play(seed, isBacklog: false)
+    }
+
+    @Test(arguments: 1...seeds)
+    func `a past that was read from partitions far apart in time changes nothing of it`(
+        _ seed: UInt64
+    ) throws {
+        try play(seed, isBacklog: true)
+    }
+
+    /// Where `isBacklog`, the past is read at once, and its partitions apart in time.
+    private func play(_ seed: UInt64, isBacklog: Bool) throws {
         // Two hours of past are enough for each reference to speak.
         let history = Duration.seconds(7_200)
         // Noon, evening, and night in UTC: the service is another one at each.
@@ -81,7 +131,8 @@ private let seeds = ProcessInfo.processInfo.environment["TOCSIN_SEEDS"].flatMap 
         }
         var simulator = try FleetSimulator(plan)
         simulator.jump(to: live - history)
-        var run = Run(try Scenario.shipped())
+        var run = Run(try Scenario.shipped(), partitions: isBacklog ? 8 : 1)
+        if isBacklog { try run.playBacklog(&simulator, upTo: live, seed: seed) }
         try run.play(&simulator, upTo: scenario.liveEnd)
         let topology = simulator.topology
         let labels = simulator.labels

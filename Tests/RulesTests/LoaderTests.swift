@@ -142,6 +142,13 @@ import Testing
         #expect(problems(rule.split(separator: "%").joined(separator: "high")) == "loaded")
     }
 
+    @Test func `a scope that nobody knows is one problem, not two`() {
+        let rule = Case.rule("scope: devise\nmetric: util.busy\nabove: 0.5")
+        #expect(
+            problems(rule).hasPrefix("rules/test.yaml:4:10: 'scope' must be one of device, "))
+        #expect(problems(rule).split(separator: "\n").count == 1)
+    }
+
     @Test func `a name that is taken says by whom`() {
         let one = "- {id: a, metric: util.busy, above: 0.5, severity: low, runbook: x}\n"
         #expect(

@@ -27,7 +27,7 @@ import Testing
             Case(3e10, "B", "27.9 GiB"), Case(85_520_809_984, "B", "79.6 GiB"),
             Case(1_023.9, "B", "1 KiB"), Case(512, "B", "512 B"), Case(1.2e11, "B/s", "120 GB/s"),
             Case(7, "count", "7"), Case(42, "per minute", "42 per minute"),
-            Case(0x40, "bitmask", "0x40, hardware thermal"), Case(0, "bitmask", "0x0"),
+            Case(0x40, "bitmask", "hardware thermal (0x40)"), Case(0, "bitmask", "0x0"),
             Case(79, "event", ""), Case(.nan, "W", "no number"),
             Case(123_456_789, "count", "123456789"), Case(.infinity, "B", "no number"),
         ]

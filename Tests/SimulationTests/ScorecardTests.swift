@@ -1,5 +1,6 @@
 import Fleet
 import Telemetry
+import TestSupport
 import Testing
 
 @testable import Simulation

@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import Telemetry
@@ -10,7 +11,7 @@ import Testing
 
     @Test(arguments: [UInt64](1...8))
     func `every literal reads as the standard library reads it`(_ seed: UInt64) {
-        var random = Seeded(seed)
+        var random = SeededGenerator(seed: seed)
         for _ in 0..<20_000 {
             let text = literal(&random)
             let parsed = parse(text)
@@ -21,7 +22,7 @@ import Testing
         }
     }
 
-    private func literal(_ random: inout Seeded) -> String {
+    private func literal(_ random: inout SeededGenerator) -> String {
         func digits(_ count: Int) -> String {
             var text = ""
             for _ in 0..<count { text += String(random.below(10)) }
@@ -38,7 +39,7 @@ import Testing
 
     @Test(arguments: [UInt64](11...13))
     func `doubles written shortest come back bit for bit`(_ seed: UInt64) {
-        var random = Seeded(seed)
+        var random = SeededGenerator(seed: seed)
         for _ in 0..<20_000 {
             let value = Double(bitPattern: random.next())
             guard value.isFinite else { continue }

@@ -1,4 +1,5 @@
 import Fleet
+import TestSupport
 import Testing
 
 @testable import Telemetry
@@ -76,7 +77,7 @@ import Testing
 
     @Test(arguments: [1, 7, 1_234, 99_999] as [UInt64])
     func `the short way says exactly what the parser says`(_ seed: UInt64) {
-        var random = Seeded(seed)
+        var random = SeededGenerator(seed: seed)
         var short = Harness(.auto)
         var long = Harness(.auto) { $0.shapeBytesMax = 0 }
         for number in 0..<4_000 {
@@ -100,8 +101,8 @@ import Testing
     }
 
     /// A message of one of a few producers: mostly sound, sometimes odd, now and then broken.
-    private static func message(_ random: inout Seeded) -> [UInt8] {
-        let number = { (random: inout Seeded) -> String in
+    private static func message(_ random: inout SeededGenerator) -> [UInt8] {
+        let number = { (random: inout SeededGenerator) -> String in
             switch random.below(60) {
             case 0: "-1"
             case 1: "9223372036854775794"

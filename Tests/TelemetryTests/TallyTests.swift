@@ -1,4 +1,5 @@
 import Fleet
+import TestSupport
 import Testing
 
 @testable import Telemetry
@@ -129,7 +130,7 @@ extension TallyTests {
         "\"metrics\":[{}]", "\"v\":1,", "\"ts\":-1,", "\"tags\":3,", "1763712000000000000",
     ].map { Array($0.utf8) }
 
-    private func mutated(_ random: inout Seeded) -> [UInt8] {
+    private func mutated(_ random: inout SeededGenerator) -> [UInt8] {
         var bytes = Self.corpus[random.below(Self.corpus.count)]
         for _ in 0...random.below(3) {
             guard !bytes.isEmpty else { break }
@@ -155,7 +156,7 @@ extension TallyTests {
 
     @Test(arguments: [UInt64](1...8))
     func `no bytes trap, and a refused message leaves nothing behind`(_ seed: UInt64) {
-        var random = Seeded(seed)
+        var random = SeededGenerator(seed: seed)
         var harness = Harness(seed % 4 == 0 ? WireFormat.allCases[random.below(6)] : .auto) {
             $0.labelSetsMax = 500
             $0.namesMax = 300
@@ -205,7 +206,7 @@ extension TallyTests {
 
     @Test(arguments: [UInt64](31...32))
     func `a message read twice from a fresh start says the same`(_ seed: UInt64) {
-        var random = Seeded(seed)
+        var random = SeededGenerator(seed: seed)
         for _ in 0..<500 {
             let bytes = mutated(&random)
             var (one, two) = (Harness(), Harness { $0.hashMask = 0 })

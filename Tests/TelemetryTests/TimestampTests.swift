@@ -1,4 +1,5 @@
 import Fleet
+import TestSupport
 import Testing
 
 @testable import Telemetry
@@ -83,7 +84,7 @@ import Testing
 
     @Test(arguments: [UInt64](21...23))
     func `the fast reading of RFC 3339 agrees with the careful one`(_ seed: UInt64) {
-        var random = Seeded(seed)
+        var random = SeededGenerator(seed: seed)
         for _ in 0..<5_000 {
             let instant = Instant(
                 milliseconds: Int64(random.next() % 300_000_000_000_000) - 40_000_000_000_000)
