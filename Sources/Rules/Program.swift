@@ -142,6 +142,13 @@ struct Program {
     var opaqueNames: [Metric: String] = [:]
     /// Some rule asks how often faults or stops came.
     var countsEvents = false
+    var marks = Marks()
+    /// By leaf; nil where no mark tells that it does not hold.
+    private(set) var leafMarks: [Marks.Bits?] = []
+    /// By compiled rule, and what they point into.
+    private(set) var rejects: [Reject] = []
+    var clauses: [Marks.Bits] = []
+    var heldTimes: [Int32] = []
     /// What each rule, named by its root, keeps in the pools.
     private(set) var takings: [(rule: Int, place: Place)] = []
     private var rootInWork = 0
@@ -214,6 +221,7 @@ struct Program {
         gateInWork = rule.gate.required
         nodes.append(CompiledNode())
         place(rule.condition, at: root, group, &vocabulary)
+        rejects.append(reject(of: root, inGroup: group != nil))
         let own = leaves[firstLeaf...]
         let isEvent = own.contains { $0.kind == .event }
         let isTick =
@@ -451,10 +459,12 @@ extension Program {
         case .forecast(let test):
             compiled.kind = .forecast
             compiled.forecast = test
-            compiled.isExhaustive = true
+            compiled.isExhaustive = group != nil
             compiled.window = test.window
+            compiled.required = gateInWork
             compiled.time = takeTimes(1, group)
             compiled.number = takeNumbers(Pool.points, group)
+            if group == nil { feed(compiled) }
         case .seasonal(let test):
             compiled.kind = .seasonal
             compiled.seasonal = test
@@ -462,6 +472,8 @@ extension Program {
             compiled.season = Int32(seasons.count)
             seasons.append((rootInWork, group))
         }
+        // Said of a group it is asked of many values at once, of which no device has marks.
+        leafMarks.append(group == nil ? marks.mark(compiled) : nil)
         leaves.append(compiled)
     }
 

@@ -147,7 +147,7 @@ extension RuleEngine {
         case .peer:
             return peer(leaf, value, device, now, isFiring, detection)
         case .forecast:
-            return forecast(leaf, value, now, timeAt: time, at: number, inDevice: true)
+            return Forecast.truth(leaf, now, &devicePool, timeAt: time, at: number)
         case .duration:
             return duration(leaf, value, now, timeAt: time, at: number, inDevice: true, isFiring)
         case .seasonal:
@@ -241,6 +241,9 @@ extension RuleEngine {
             devicePool.widen(value, at: now, window: leaf.window, timeAt: time, numbersAt: number)
         case .zscore:
             devicePool.numbers[number] = score.z[Int(feed.lane)]
+        case .forecast:
+            guard score.gates.isSuperset(of: leaf.required) else { return }
+            Forecast.feed(leaf, value, now, &devicePool, timeAt: time, at: number)
         case .usual:
             let seconds =
                 devicePool.times[time] == .min
@@ -410,8 +413,7 @@ extension RuleEngine {
         _ leaf: CompiledLeaf, _ kind: CohortKind, _ cohort: Int32, _ now: Int64,
         _ detection: borrowing Detection, offsets: Bool
     ) -> Peers? {
-        let key = PeerCache.Key(slot: leaf.peerSlot, kind: kind, cohort: cohort, offsets: offsets)
-        if let known = peers.known[key] { return known }
+        if let known = peers.known(leaf.peerSlot, kind, cohort, offsets: offsets) { return known }
         scratch.removeAll(keepingCapacity: true)
         for member in detection.cohorts.members(kind, cohort) {
             let other = Int(member.value)
@@ -432,43 +434,8 @@ extension RuleEngine {
             scratch.append(value)
         }
         let group = scratch.count >= leaf.peer.membersMin ? Peers(&scratch) : nil
-        peers.known[key] = .some(group)
+        peers.note(group, leaf.peerSlot, kind, cohort, offsets: offsets)
         return group
-    }
-
-    mutating func forecast(
-        _ leaf: CompiledLeaf, _ value: Float, _ now: Int64, timeAt: Int, at number: Int,
-        inDevice: Bool, group: Int = 0
-    ) -> Truth {
-        let test = leaf.forecast
-        let slices = Int64(Pool.points - 3)
-        let width = max(test.window / slices, 1)
-        return withPool(inDevice, group) { pool in
-            let slice = now / width
-            let last = pool.times[timeAt]
-            if slice != last {
-                if last != .min, pool.numbers[number + 1] > 0 {
-                    let mean = pool.numbers[number] / pool.numbers[number + 1]
-                    pool.numbers[number + 3 + Int(last % slices)] = mean
-                }
-                // Slices that were skipped have no mean.
-                if last != .min, slice > last {
-                    for empty in 1..<max(min(slice - last, slices), 1) {
-                        pool.numbers[number + 3 + Int((last + empty) % slices)] = .nan
-                    }
-                }
-                pool.times[timeAt] = slice
-                pool.numbers[number] = 0
-                pool.numbers[number + 1] = 0
-                // A line is worth its cost when there is a new point to draw it through.
-                let truth = Forecast.judge(test, pool, slice, width, number)
-                pool.numbers[number + 2] = Float(truth.rawValue)
-            }
-            pool.numbers[number] += value
-            pool.numbers[number + 1] += 1
-            let known = pool.numbers[number + 2]
-            return known.isNaN ? .unknown : Truth(rawValue: UInt8(known)) ?? .unknown
-        }
     }
 
     /// Whether the last mean lies far from what is usual at this hour.
@@ -526,17 +493,41 @@ extension RuleEngine {
 
 /// Cohorts looked at in this step.
 struct PeerCache {
-    struct Key: Hashable {
-        let slot: Int32
-        let kind: CohortKind
-        let cohort: Int32
-        let offsets: Bool
+    private struct Entry {
+        var stamp: Int64 = .min
+        var peers: Peers?
     }
 
-    /// What the members of a cohort agree on; nil where they are too few.
-    var known: [Key: Peers?] = [:]
+    /// The step in work; what was found in another one is not valid.
+    var stamp: Int64 = .min
     /// The scope of the rule in work: the cohort of a leaf that names none.
     var ownKind = CohortKind.job
+    /// By leaf, with offsets or without, and kind; then by cohort.
+    private var entries: [[Entry]]
+
+    init(slots: Int) {
+        entries = [[Entry]](repeating: [], count: slots * 2 * CohortKind.allCases.count)
+    }
+
+    private static func table(_ slot: Int32, _ kind: CohortKind, _ offsets: Bool) -> Int {
+        (Int(slot) * 2 + (offsets ? 1 : 0)) * CohortKind.allCases.count + kind.rawValue
+    }
+
+    /// What was found of a cohort in this step: nothing yet, too few members, or their agreement.
+    func known(_ slot: Int32, _ kind: CohortKind, _ cohort: Int32, offsets: Bool) -> Peers?? {
+        let table = PeerCache.table(slot, kind, offsets)
+        guard Int(cohort) < entries[table].count, entries[table][Int(cohort)].stamp == stamp
+        else { return nil }
+        return .some(entries[table][Int(cohort)].peers)
+    }
+
+    mutating func note(
+        _ peers: Peers?, _ slot: Int32, _ kind: CohortKind, _ cohort: Int32, offsets: Bool
+    ) {
+        let table = PeerCache.table(slot, kind, offsets)
+        while entries[table].count <= Int(cohort) { entries[table].append(Entry()) }
+        entries[table][Int(cohort)] = Entry(stamp: stamp, peers: peers)
+    }
 }
 
 /// Counts the answers of children.
@@ -607,6 +598,58 @@ extension StateTest {
 }
 
 enum Forecast {
+    /// Whether the line through the means so far reaches the limit in time.
+    static func truth(
+        _ leaf: CompiledLeaf, _ now: Int64, _ pool: inout Pool, timeAt: Int, at number: Int
+    ) -> Truth {
+        roll(leaf, to: now, &pool, timeAt: timeAt, at: number)
+        // A line is worth its cost when there is a new point to draw it through.
+        if pool.numbers[number + 2].isNaN {
+            let width = slice(of: leaf)
+            let truth = judge(leaf.forecast, pool, pool.times[timeAt], width, number)
+            pool.numbers[number + 2] = Float(truth.rawValue)
+        }
+        return Truth(rawValue: UInt8(pool.numbers[number + 2])) ?? .unknown
+    }
+
+    static func feed(
+        _ leaf: CompiledLeaf, _ value: Float, _ now: Int64, _ pool: inout Pool, timeAt: Int,
+        at number: Int
+    ) {
+        roll(leaf, to: now, &pool, timeAt: timeAt, at: number)
+        pool.numbers[number] += value
+        pool.numbers[number + 1] += 1
+    }
+
+    private static func slice(of leaf: CompiledLeaf) -> Int64 {
+        max(leaf.forecast.window / Int64(Pool.points - 3), 1)
+    }
+
+    /// Closes the slice in work where `now` lies in a later one.
+    private static func roll(
+        _ leaf: CompiledLeaf, to now: Int64, _ pool: inout Pool, timeAt: Int, at number: Int
+    ) {
+        let slices = Int64(Pool.points - 3)
+        let slice = now / slice(of: leaf)
+        let last = pool.times[timeAt]
+        // A partition that is behind the frontier adds to the slice in work.
+        guard slice > last else { return }
+        if last != .min {
+            if pool.numbers[number + 1] > 0 {
+                let mean = pool.numbers[number] / pool.numbers[number + 1]
+                pool.numbers[number + 3 + Int(last % slices)] = mean
+            }
+            // Slices that were skipped have no mean.
+            for empty in 1..<max(min(slice - last, slices), 1) {
+                pool.numbers[number + 3 + Int((last + empty) % slices)] = .nan
+            }
+        }
+        pool.times[timeAt] = slice
+        pool.numbers[number] = 0
+        pool.numbers[number + 1] = 0
+        pool.numbers[number + 2] = .nan
+    }
+
     /// Whether the line through the last means reaches the limit in time.
     static func judge(
         _ test: ForecastTest, _ pool: borrowing Pool, _ slice: Int64, _ width: Int64,

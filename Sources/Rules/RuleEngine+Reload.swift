@@ -175,6 +175,7 @@ extension RuleEngine {
                 }
             }
         }
+        markAll()
     }
 
     /// Equal definitions compile into equal shapes: places in pools match one by one.

@@ -23,7 +23,7 @@ extension RuleEngine {
     private mutating func take(
         step now: Int64, _ detection: inout Detection, _ directory: Directory
     ) {
-        peers.known.removeAll(keepingCapacity: true)
+        peers.stamp = now
         retire(now, &detection, directory)
         giveUpAwaited(now, detection)
         for index in program.steps {
@@ -44,18 +44,25 @@ extension RuleEngine {
         _ index: Int, _ now: Int64, _ detection: borrowing Detection, _ directory: Directory
     ) {
         let rule = program.rules[index]
+        let reject = program.rejects[index]
         for device in 0..<detection.devices.count {
-            let state = detection.devices[device]
-            let place = device * deviceStates.stride + rule.local
-            let phase = deviceStates.phases[place]
-            guard !state.isRetired else { continue }
-            let gates = state.gates.rawValue
-            let isOpen = gates & rule.required == rule.required && gates & rule.refused == 0
-            guard isOpen || phase != 0 else { continue }
+            let phase = deviceStates.phases[device * deviceStates.stride + rule.local]
+            // Silence by any clock is at most that since the last sample.
+            if phase == 0, reject.silence > 0,
+                now &- detection.devices[device].lastSeen < reject.silence
+            {
+                continue
+            }
+            let gates = detection.devices[device].gates
+            let isOpen =
+                gates.rawValue & rule.required == rule.required
+                && gates.rawValue & rule.refused == 0
+            guard isOpen || phase != 0, !detection.devices[device].isRetired else { continue }
+            if phase == 0, reject.isUseful, !mayHold(reject, device) { continue }
             var truth = Truth.no
             if isOpen {
                 truth = evaluate(
-                    rule.root, device: device, now: now, gates: state.gates, isFiring: phase >= 2,
+                    rule.root, device: device, now: now, gates: gates, isFiring: phase >= 2,
                     detection)
             }
             // A host that is silent itself says nothing of one of its devices.
@@ -100,6 +107,12 @@ extension RuleEngine {
         guard let first = members.first else { return }
         let place = Int(subject) * groupStates[group.rawValue].stride + rule.local
         let phase = groupStates[group.rawValue].phases[place]
+        let reject = program.rejects[index]
+        if phase == 0, reject.isUseful,
+            !members.contains(where: { mayHold(reject, Int($0.value)) })
+        {
+            return
+        }
         let isOpen = isOpen(rule, members, now, detection)
         guard isOpen || phase != 0 else { return }
         offenders.removeAll(keepingCapacity: true)
@@ -276,9 +289,9 @@ extension RuleEngine {
                 leaf, value, now, timeAt: time, at: number, inDevice: false, isFiring,
                 group: group.rawValue)
         case .forecast:
-            return forecast(
-                leaf, value, now, timeAt: time, at: number, inDevice: false,
-                group: group.rawValue)
+            let kind = group.rawValue
+            Forecast.feed(leaf, value, now, &groupPools[kind], timeAt: time, at: number)
+            return Forecast.truth(leaf, now, &groupPools[kind], timeAt: time, at: number)
         case .seasonal:
             return seasonal(leaf, group, Int(subject), value, now, isFiring, detection)
         default: return .unknown
@@ -351,6 +364,9 @@ extension RuleEngine {
             scratch.append(values[place])
         }
         guard !scratch.isEmpty else { return nil }
+        guard let wanted = leaf.aggregate, wanted != .median else {
+            return Peers.median(of: &scratch)
+        }
         scratch.sort()
         let count = scratch.count
         func quantile(_ share: Float) -> Float {
@@ -359,7 +375,7 @@ extension RuleEngine {
             let high = min(low + 1, count - 1)
             return scratch[low] + (scratch[high] - scratch[low]) * (place - Float(low))
         }
-        switch leaf.aggregate ?? .median {
+        switch wanted {
         case .median: return quantile(0.5)
         case .p10: return quantile(0.1)
         case .p90: return quantile(0.9)

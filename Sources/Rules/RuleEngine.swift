@@ -20,6 +20,8 @@ package struct RuleEngine: ~Copyable, Sendable {
     var values: [Float] = []
     /// Seconds of event time of each, since `firstSecond`.
     var seen: [Int32] = []
+    /// By device.
+    var marks: [Marks.Bits] = []
     var deviceCount = 0
 
     /// What was last said of each rule and subject that fires.
@@ -42,7 +44,7 @@ package struct RuleEngine: ~Copyable, Sendable {
     var offenderSince: Int64 = .max
     var hostStamps: [Int64] = []
     var stamp: Int64 = 0
-    var peers = PeerCache()
+    var peers: PeerCache
 
     /// 2020-01-01: 32 bits of seconds from there last until 2088.
     static let firstSecond: Int64 = 1_577_836_800
@@ -64,6 +66,7 @@ package struct RuleEngine: ~Copyable, Sendable {
         self.book = book
         let program = Program(book, &vocabulary)
         self.program = program
+        peers = PeerCache(slots: program.peerSlots)
         devicePool = Pool(timeStride: program.deviceTimes, numberStride: program.deviceNumbers)
         deviceStates = StateTable(stride: program.deviceRules)
         groupPools = CohortKind.allCases.map {
@@ -96,7 +99,7 @@ package struct RuleEngine: ~Copyable, Sendable {
 
     /// Bytes of state behind all devices and groups.
     package var bytes: Int {
-        devicePool.bytes + deviceStates.bytes + values.count * 8 + seasons.bytes
+        devicePool.bytes + deviceStates.bytes + values.count * 8 + marks.count * 32 + seasons.bytes
             + groupPools.reduce(0) { $0 + $1.bytes } + groupStates.reduce(0) { $0 + $1.bytes }
     }
 
@@ -151,6 +154,8 @@ package struct RuleEngine: ~Copyable, Sendable {
             let lanes = program.registerGroups * 16
             values.append(contentsOf: repeatElement(.nan, count: (count - deviceCount) * lanes))
             seen.append(contentsOf: repeatElement(.min, count: (count - deviceCount) * lanes))
+            marks.append(
+                contentsOf: repeatElement(program.marks.initial, count: count - deviceCount))
             deviceCount = count
             devicePool.grow(to: count)
             deviceStates.grow(to: count)
@@ -182,6 +187,8 @@ package struct RuleEngine: ~Copyable, Sendable {
         let registers = program.registerGroup[group]
         if registers >= 0 {
             store(batch.lanes[index], score.present, device, registers, time)
+            program.marks.take(
+                batch.lanes[index], score.present, group: group, into: &marks[device])
         }
         feed(index, group, device, time, score, batch.lanes[index], &cursor, detection)
         let entries = program.ticks[group]
@@ -192,6 +199,8 @@ package struct RuleEngine: ~Copyable, Sendable {
             let gates = score.gates.rawValue
             let isOpen = gates & entry.required == entry.required && gates & entry.refused == 0
             guard isOpen || phase != 0 else { continue }
+            let reject = program.rejects[Int(entry.rule)]
+            if phase == 0, reject.isUseful, !mayHold(reject, device) { continue }
             let truth =
                 isOpen
                 ? evaluate(
