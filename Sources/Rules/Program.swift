@@ -146,7 +146,7 @@ struct Program {
     /// By leaf; nil where no mark tells that it does not hold.
     private(set) var leafMarks: [Marks.Bits?] = []
     /// By compiled rule, and what they point into.
-    private(set) var rejects: [Reject] = []
+    var rejects: [Reject] = []
     var clauses: [Marks.Bits] = []
     var heldTimes: [Int32] = []
     /// What each rule, named by its root, keeps in the pools.
