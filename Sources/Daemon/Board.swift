@@ -192,6 +192,8 @@ extension Board {
 
     func silences(_ silences: [Silence]) { state.withLock { $0.silences = silences } }
 
+    var silences: [Silence] { state.withLock { $0.silences } }
+
     func engineTurned(at now: Instant) { state.withLock { $0.engineAt = now } }
 
     /// Neither thread runs yet, and that is as it should be: a start may wait for its broker.

@@ -37,6 +37,8 @@ final class Intake: Sendable {
     /// A step leaves at least this often while anything moved; each costs the engine one fsync.
     private static let stepEvery = Duration.milliseconds(250)
     private static let commitEvery = Duration.seconds(5)
+    /// How soon a silence is known to cover a device; labels move as slowly.
+    private static let maintainEvery = Duration.seconds(5)
     /// librdkafka gives a sign of life every ten seconds.
     private static let lifeMilliseconds: Int64 = 30_000
     /// For so long, of its own turns, the intake sees none before it gives up: a process that was
@@ -132,6 +134,10 @@ final class Intake: Sendable {
         take(eventsOf: &consumer, &reading)
         reading.isSettled = deadLetters.flush()
 
+        if now - reading.maintainedAt >= Self.maintainEvery {
+            reading.pipeline.maintain(board.silences, at: now)
+            reading.maintainedAt = now
+        }
         let caughtUp = consumer.assignment.filter { index in
             consumer.isCaughtUp(index) && reading.isSilent(index, at: now)
         }
@@ -302,6 +308,7 @@ private struct Reading: ~Copyable {
     var committed: [Partition: Int64] = [:]
     var sentAt: Instant
     var committedAt: Instant
+    var maintainedAt = Instant.distantPast
     var roster: RosterKeeper
     /// The engine is full and every partition is paused.
     var isHolding = false

@@ -1,4 +1,5 @@
 import Detection
+import Escalation
 package import Fleet
 package import Rules
 package import Telemetry
@@ -17,6 +18,8 @@ package struct Pipeline: ~Copyable {
     private var batch = SampleBatch()
     private var detection: Detection
     private var rules: RuleEngine
+    /// Devices in a maintenance.
+    private var maintained: Set<Int> = []
 
     /// `formats` are by topic; `roster` and `firing` are what an earlier process knew.
     package init(
@@ -80,6 +83,22 @@ package struct Pipeline: ~Copyable {
     /// The event time that the furthest partition has reached; nil before the first sample.
     var frontier: Instant? {
         detection.frontier == .min ? nil : Instant(milliseconds: detection.frontier)
+    }
+
+    /// Nothing is learned from devices that a silence covers whole.
+    mutating func maintain(_ silences: [Silence], at now: Instant) {
+        let active = silences.filter { $0.isActive(at: now) }
+        guard !active.isEmpty || !maintained.isEmpty else { return }
+        var covered: Set<Int> = []
+        for (index, device) in directory.devices.enumerated()
+        where index < detection.devices.count
+            && active.contains(where: { $0.covers(device.labels, at: now) })
+        {
+            covered.insert(index)
+        }
+        for device in covered.subtracting(maintained) { detection.hold(device) }
+        for device in maintained.subtracting(covered) { detection.release(device) }
+        maintained = covered
     }
 
     /// Another set of rules from the next batch on.

@@ -15,6 +15,9 @@ package struct DeviceState: Sendable {
     package internal(set) var idleIsSilent = false
     /// Absent so long that nobody expects it back; it returns with its next sample.
     package internal(set) var isRetired = false
+    /// How many incidents and maintenances hold its baselines, and since when.
+    var holds: UInt16 = 0
+    var heldSince: Int64 = .min
     var busy: Float = .nan
     var busyAt: Int64 = 0
     var ticks: UInt8 = 0
@@ -100,6 +103,8 @@ package struct DetectionSettings: Sendable {
     package var carryJobFor: Int64 = 300_000
     package var settledAfter: Int64 = 300_000
     package var warmAfter: Int64 = 600_000
+    /// An incident that lasts longer has become the normal.
+    package var adoptAfter: Int64 = 86_400_000
     package var ranWithin: Int64 = 3_600_000
     /// Vendors whose exporters send nothing for an idle device.
     package var silentWhenIdle: Set<String> = ["tpu", "google", "neuron", "aws"]

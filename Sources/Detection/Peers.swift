@@ -1,5 +1,4 @@
 import RollingStatistics
-package import Telemetry
 
 /// What the members of a cohort agree on at one time.
 package struct Peers: Sendable {
@@ -19,12 +18,5 @@ package struct Peers: Sendable {
     /// The median of `scratch`, which is destroyed.
     package static func median(of scratch: inout [Float]) -> Float? {
         RollingStatistics.median(&scratch)
-    }
-}
-
-extension Detection {
-    /// The mean of about the last hour of one metric of a device.
-    package borrowing func slowMean(of device: Int, _ metric: Metric) -> Float? {
-        block(device, group: metric.group).map { $0.slowMean[metric.lane] }
     }
 }

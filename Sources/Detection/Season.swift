@@ -11,6 +11,7 @@ package struct Season: Sendable {
     private var interval: Int64 = .min
     private var sum = 0.0
     private var count = 0
+    private var isLearned = true
     /// The last complete mean.
     package private(set) var mean: Float?
     /// What was usual then; nil for an hour that is not known yet.
@@ -33,7 +34,9 @@ package struct Season: Sendable {
     }
 
     /// Adds a value; the first one of a new interval closes the one before it.
-    package mutating func feed(_ value: Float, at milliseconds: Int64) {
+    ///
+    /// An interval with one value that is not to be learned from is scored and not learned.
+    package mutating func feed(_ value: Float, at milliseconds: Int64, learns: Bool = true) {
         let now = milliseconds / every
         if now < interval { return }
         if now > interval {
@@ -43,7 +46,9 @@ package struct Season: Sendable {
             interval = now
             sum = 0
             count = 0
+            isLearned = true
         }
+        if !learns { isLearned = false }
         guard value.isFinite else { return }
         fedAt = milliseconds
         sum += Double(value)
@@ -56,6 +61,7 @@ package struct Season: Sendable {
         mean = value
         usual = profile.baseline(at: middle)?.mean
         z = profile.score(value, at: middle)
+        guard isLearned else { return }
         var learned = value
         if let usual, let z, abs(z) > Season.learnedMax {
             learned = usual + (value - usual) * (Season.learnedMax / abs(z))

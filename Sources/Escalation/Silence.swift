@@ -30,6 +30,15 @@ package struct Silence: Codable, Sendable, Hashable, Identifiable {
         return matchers.contains { $0.allSatisfy { $0.matches(facts) } }
     }
 
+    /// Whether it hides all that a device with these labels could say at `time`.
+    ///
+    /// Such a silence is a maintenance or a drill. One that names a symptom or a rule as well says
+    /// nothing of the rest of the device.
+    package func covers(_ labels: Labels, at time: Instant) -> Bool {
+        isActive(at: time)
+            && matchers.contains { $0.allSatisfy { $0.matches(labels: labels) } }
+    }
+
     private var criticalEnd: Instant { min(ends, starts + Silence.criticalMax) }
 
     /// The first moment after `time` at which it may hide more or less than before.

@@ -138,6 +138,12 @@ package struct Matcher: Sendable, Hashable, CustomStringConvertible {
         }
     }
 
+    /// Whether it speaks of labels alone and these are such; false where it asks for anything else.
+    package func matches(labels: Labels) -> Bool {
+        guard case .label(let key) = subject else { return false }
+        return holds(labels[key])
+    }
+
     private func holds(_ value: String) -> Bool {
         switch test {
         case .equal(let wanted): value == wanted

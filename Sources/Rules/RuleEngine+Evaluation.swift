@@ -438,13 +438,25 @@ extension RuleEngine {
         return group
     }
 
+    /// Whether a device, or half of a group, is in an incident or a maintenance.
+    private func isHeld(
+        _ group: CohortKind?, _ subject: Int, _ detection: borrowing Detection
+    ) -> Bool {
+        guard let group else { return detection.isHeld(subject) }
+        let members = detection.cohorts.members(group, Int32(subject))
+        var held = 0
+        for member in members where detection.isHeld(Int(member.value)) { held += 1 }
+        return held * 2 >= members.count
+    }
+
     /// Whether the last mean lies far from what is usual at this hour.
     mutating func seasonal(
         _ leaf: CompiledLeaf, _ group: CohortKind?, _ subject: Int, _ value: Float, _ now: Int64,
         _ isFiring: Bool, _ detection: borrowing Detection
     ) -> Truth {
         let z = seasons.feed(
-            leaf.seasonal, leaf.season, subject, value, at: now, group: group?.rawValue ?? -1,
+            leaf.seasonal, leaf.season, subject, value, at: now,
+            learns: !isHeld(group, subject, detection), group: group?.rawValue ?? -1,
             name: { group.map { detection.cohorts.name($0, Int32(subject)) } ?? "" })
         guard let z else { return .unknown }
         let limit = isFiring ? leaf.seasonal.z * 0.8 : leaf.seasonal.z

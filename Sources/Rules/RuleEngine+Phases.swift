@@ -110,6 +110,7 @@ extension RuleEngine {
     mutating func say(_ finding: Finding, isShadow: Bool) {
         guard isShadow else {
             edges.append(finding)
+            unheld.append(finding)
             return
         }
         if shadowEdges.count >= RuleEngine.shadowMax {

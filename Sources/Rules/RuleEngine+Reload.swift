@@ -71,6 +71,7 @@ extension RuleEngine {
         finding.since = min(max(finding.since, .distantPast), .distantFuture)
         finding.at = min(max(finding.at, .distantPast), .distantFuture)
         spoken[finding.key] = finding
+        if !rule.isShadow { hold(finding, &detection, directory) }
         if rule.isEvent {
             var state = EventState()
             state.isFiring = true
@@ -114,6 +115,8 @@ extension RuleEngine {
         detection.refresh(&directory)
         engine.grow(detection)
         engine.lastStep = lastStep
+        engine.holding = holding
+        engine.unheld = unheld
         engine.history = history
         engine.groupEmptySince = groupEmptySince
         engine.shadowEdges = shadowEdges
@@ -154,6 +157,7 @@ extension RuleEngine {
             removed.append(finding)
         }
         engine.resumeAwaited(&detection, directory)
+        for finding in removed { engine.hold(finding, &detection, directory) }
         self = engine
         return removed
     }

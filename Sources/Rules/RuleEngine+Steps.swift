@@ -18,6 +18,12 @@ extension RuleEngine {
             next += 1
         }
         lastStep = target
+        settleHolds(&detection, directory)
+    }
+
+    mutating func settleHolds(_ detection: inout Detection, _ directory: Directory) {
+        for finding in unheld { hold(finding, &detection, directory) }
+        unheld.removeAll(keepingCapacity: true)
     }
 
     private mutating func take(
@@ -395,6 +401,7 @@ extension RuleEngine {
         _ now: Int64, _ detection: inout Detection, _ directory: Directory
     ) {
         guard now % 60_000 == 0 else { return }
+        detection.adoptCandidates()
         for device in 0..<detection.devices.count {
             let state = detection.devices[device]
             guard !state.isRetired, state.lastSeen != .min,

@@ -26,6 +26,10 @@ package struct RuleEngine: ~Copyable, Sendable {
 
     /// What was last said of each rule and subject that fires.
     var spoken: [Finding.Key: Finding] = [:]
+    /// Edges since the last step; baselines are held and released at steps, wherever batches end.
+    var unheld: [Finding] = []
+    /// Devices whose baselines a finding holds, until it is over.
+    var holding: [Finding.Key: Set<Int>] = [:]
     /// Restored findings whose subject was not heard of again yet.
     var awaited: [Finding] = []
     /// Since when they are awaited, milliseconds of event time.
@@ -125,6 +129,8 @@ package struct RuleEngine: ~Copyable, Sendable {
             }
             step(&detection, directory)
         } while cursor.row < batch.rows.count
+        // Events without any tick move no time, and must not gather for ever.
+        if unheld.count > RuleEngine.shadowMax { settleHolds(&detection, directory) }
         return takeEdges()
     }
 
@@ -146,6 +152,25 @@ package struct RuleEngine: ~Copyable, Sendable {
     mutating func takeEdges() -> [Finding] {
         defer { edges.removeAll(keepingCapacity: true) }
         return edges
+    }
+
+    /// Nothing is learned from devices while something fires on them.
+    mutating func hold(
+        _ finding: Finding, _ detection: inout Detection, _ directory: Directory
+    ) {
+        switch finding.edge {
+        case .fired, .changed:
+            for id in finding.devices {
+                guard let device = directory.index(of: id).map({ Int($0.value) }),
+                    holding[finding.key, default: []].insert(device).inserted
+                else { continue }
+                detection.hold(device)
+            }
+        case .cleared, .ruleRemoved:
+            for device in holding.removeValue(forKey: finding.key) ?? [] {
+                detection.release(device)
+            }
+        }
     }
 
     mutating func grow(_ detection: borrowing Detection) {

@@ -39,7 +39,7 @@ struct SeasonTable {
     /// - Returns: how far its last mean lay from what is usual; nil where that is not known.
     mutating func feed(
         _ test: SeasonalTest, _ season: Int32, _ subject: Int, _ value: Float, at time: Int64,
-        group: Int, name: () -> String
+        learns: Bool, group: Int, name: () -> String
     ) -> Float? {
         let key = Key(season: season, subject: Int32(truncatingIfNeeded: subject))
         if seasons[key] == nil {
@@ -49,7 +49,7 @@ struct SeasonTable {
             }
             seasons[key] = found
         }
-        seasons[key]?.feed(value, at: time)
+        seasons[key]?.feed(value, at: time, learns: learns)
         return seasons[key]?.z
     }
 
