@@ -187,7 +187,8 @@ final class ConditionReader {
 
 extension ConditionReader {
     private static let detectors = [
-        "threshold", "state", "delta", "rate", "zscore", "flatline", "steady", "absence", "event",
+        "threshold", "state", "delta", "rate", "zscore", "flatline", "steady", "absence",
+        "completeness", "event",
         "count", "peer", "cusum", "usual", "duration", "forecast",
         "seasonal",
     ]
@@ -207,9 +208,15 @@ extension ConditionReader {
                 ConditionReader.detectors.map { ($0, $0) })
             ?? (section["detector"] == nil ? "threshold" : nil)
         guard let detector else { return nil }
-        let needsMetric = !["absence", "event", "count"].contains(detector)
+        let needsMetric = !["absence", "completeness", "event", "count"].contains(detector)
         if needsMetric, metric == nil { section.report("'metric' is missing") }
-        if !needsMetric, let metric { metric.report("detector '\(detector)' asks no metric") }
+        if !needsMetric, let metric, detector != "absence" {
+            metric.report("detector '\(detector)' asks no metric")
+        }
+        if detector == "absence", !inDevice, let metric, !scopes.isEmpty {
+            metric.report(
+                "a group is silent as a whole; ask 'absence' of a metric under 'any_members'")
+        }
         let isGrouped = leaf.aggregate != nil
         // A scope that cannot be read is told already; what it would ask is not known.
         if !inDevice, needsMetric, !isGrouped, !scopes.isEmpty {
@@ -293,6 +300,14 @@ extension ConditionReader {
         case "absence":
             facts += 1
             return .absence(readAbsence(section))
+        case "completeness":
+            facts += 1
+            if !inDevice, !scopes.isEmpty {
+                section["detector"]?.report("'completeness' is asked of devices")
+            }
+            return .completeness(
+                below: section["below"]?.float(in: 0.01...1) ?? 0.9,
+                window: section["window"]?.milliseconds() ?? 600_000)
         case "event":
             facts += 1
             hasEvent = true

@@ -128,7 +128,7 @@ extension Program {
         clauses += needed
         if !inGroup, nodes[root].kind == .leaf {
             let leaf = leaves[Int(nodes[root].leaf)]
-            if leaf.kind == .absence { reject.silence = leaf.absence.after }
+            if leaf.kind == .absence, leaf.register < 0 { reject.silence = leaf.absence.after }
         }
         return reject
     }

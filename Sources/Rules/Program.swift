@@ -53,6 +53,7 @@ struct CompiledNode {
 struct CompiledLeaf {
     enum Kind: UInt8 {
         case threshold, state, delta, rate, zscore, flatline, steady, absence, event, count
+        case completeness
         case peer, cusum, usual, duration, forecast, seasonal
     }
 
@@ -414,6 +415,12 @@ extension Program {
         case .absence(let test):
             compiled.kind = .absence
             compiled.absence = test
+        case .completeness(let below, let window):
+            compiled.kind = .completeness
+            compiled.amount = below
+            compiled.window = window
+            compiled.time = takeTimes(1, group)
+            compiled.number = takeNumbers(1, group)
         case .event:
             compiled.kind = .event
         case .count(let test):

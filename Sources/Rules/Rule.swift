@@ -139,6 +139,8 @@ package enum Test: Sendable {
     /// Within ± `within` of its middle, as a share, for `window` milliseconds.
     case steady(window: Int64, within: Float)
     case absence(AbsenceTest)
+    /// Less than a share of the metrics of the last day came within `window` milliseconds.
+    case completeness(below: Float, window: Int64)
     case event(policy: String)
     case count(CountTest)
     case peer(PeerTest)

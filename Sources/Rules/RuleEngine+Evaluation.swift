@@ -84,6 +84,9 @@ extension RuleEngine {
             guard gates.contains(.warm) else { return .unknown }
             return program.leaves[index].isOptional ? .dropped : .no
         }
+        if kind == .absence {
+            return absence(of: program.leaves[index], at: place, device, now, detection)
+        }
         let isStale =
             seenAt(place) + staleAfter(program.leaves[index].isSlow, device, detection)
             < now
@@ -173,14 +176,15 @@ extension RuleEngine {
     }
 
     /// Leaves that ask no metric.
-    private func evaluate(
+    private mutating func evaluate(
         silent leaf: CompiledLeaf, _ device: Int, _ now: Int64, _ isFiring: Bool,
         _ detection: borrowing Detection
     ) -> Truth {
         switch leaf.kind {
-        case .absence: absence(leaf.absence, device, now, isFiring, detection)
-        case .count: Truth(faultCount(leaf, device, now) >= leaf.count.least)
-        default: .unknown
+        case .absence: return absence(leaf.absence, device, now, isFiring, detection)
+        case .completeness: return completeness(leaf, device, now, detection)
+        case .count: return Truth(faultCount(leaf, device, now) >= leaf.count.least)
+        default: return .unknown
         }
     }
 
@@ -268,6 +272,43 @@ extension RuleEngine {
         guard age >= after else { return .no }
         if test.recent > 0, !isFiring, age > test.recent + after - test.after { return .no }
         return Truth(!state.idleIsSilent || wasAtWork(device, now, detection))
+    }
+
+    /// One metric does not come any more, while the device itself does.
+    private func absence(
+        of leaf: CompiledLeaf, at place: Int, _ device: Int, _ now: Int64,
+        _ detection: borrowing Detection
+    ) -> Truth {
+        let interval = Int64(leaf.absence.intervals * detection.devices[device].interval * 1_000)
+        let after = max(leaf.absence.after, interval)
+        // A device that is silent itself is missed by another rule.
+        guard detection.age(of: device, at: now) < after else { return .unknown }
+        let silent =
+            detection.devices[device].lastSeen - max(seenAt(place), detection.resumedAt(device))
+        guard silent >= after else { return .no }
+        let isOld = leaf.absence.recent > 0 && silent > leaf.absence.recent
+        // Its exporter sends no metrics of work while there is none.
+        return isOld
+            || detection.devices[device].idleIsSilent
+                && !detection.devices[device].gates.contains(.running)
+            ? .no : .yes
+    }
+
+    /// Looked at once a minute: it asks all that the device ever sent.
+    private mutating func completeness(
+        _ leaf: CompiledLeaf, _ device: Int, _ now: Int64, _ detection: borrowing Detection
+    ) -> Truth {
+        let time = device * devicePool.timeStride + Int(leaf.time)
+        let number = device * devicePool.numberStride + Int(leaf.number)
+        if devicePool.times[time] != now / 60_000 {
+            devicePool.times[time] = now / 60_000
+            let found = detection.completeness(of: device, window: leaf.window)
+            let share =
+                found.known < 4 ? 1 : 1 - Float(found.missing.count) / Float(found.known)
+            devicePool.numbers[number] = share
+        }
+        guard detection.age(of: device, at: now) < leaf.window else { return .unknown }
+        return Truth(devicePool.numbers[number] < leaf.amount)
     }
 
     /// Whether a device whose silence means idleness fell silent in the midst of work.

@@ -54,6 +54,15 @@ extension RuleEngine {
         _ leaf: CompiledLeaf, _ group: CohortKind?, _ subject: Int, _ suffering: [Int],
         _ now: Int64, _ detection: borrowing Detection
     ) -> Finding.Evidence? {
+        if leaf.kind == .completeness { return completeness(leaf, subject, detection) }
+        if leaf.kind == .absence, leaf.register >= 0 {
+            let device = group == nil ? subject : suffering.first ?? subject
+            let place = device * program.registerGroups * 16 + Int(leaf.register)
+            let seconds = Double(detection.devices[device].lastSeen - seenAt(place)) / 1_000
+            return Finding.Evidence(
+                name: "silence of \(metricName(leaf.metric))", value: seconds, unit: "s",
+                against: "limit \(Wording.duration(leaf.absence.after))")
+        }
         if leaf.kind == .absence {
             let device = suffering.first ?? subject
             guard device < detection.devices.count else { return nil }
@@ -111,6 +120,21 @@ extension RuleEngine {
             default: Wording.limit(leaf, unit: unit)
             }
         return Finding.Evidence(name: name, value: Double(value), unit: unit, against: against)
+    }
+
+    /// The share of its metrics that a device sends, and up to three that it does not.
+    private func completeness(
+        _ leaf: CompiledLeaf, _ device: Int, _ detection: borrowing Detection
+    ) -> Finding.Evidence? {
+        guard device < detection.devices.count else { return nil }
+        let found = detection.completeness(of: device, window: leaf.window)
+        guard found.known > 0 else { return nil }
+        let names = found.missing.map { metricName($0) }.sorted()
+        let more = names.count > 3 ? " and \(names.count - 3) more" : ""
+        return Finding.Evidence(
+            name: "metrics sent",
+            value: Double(found.known - found.missing.count) / Double(found.known), unit: "ratio",
+            against: "missing: \(names.prefix(3).joined(separator: ", "))\(more)")
     }
 
     /// What a condition on a group rests on.

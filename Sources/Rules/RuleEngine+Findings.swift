@@ -104,7 +104,10 @@ extension RuleEngine {
 
     func isAbsence(_ node: Int) -> Bool {
         let node = program.nodes[node]
-        if node.kind == .leaf { return program.leaves[Int(node.leaf)].kind == .absence }
+        if node.kind == .leaf {
+            let leaf = program.leaves[Int(node.leaf)]
+            return leaf.kind == .absence && leaf.register < 0
+        }
         return (0..<Int(node.count)).contains { isAbsence(Int(node.first) + $0) }
     }
 

@@ -161,7 +161,7 @@ enum Wording {
         case .cusum:
             "against its own past, summed beyond "
                 + quantity(Double(leaf.cusum.deadband), leaf.cusum.isRelative ? "change" : unit)
-        case .delta, .absence, .event, .count, .seasonal: ""
+        case .delta, .absence, .completeness, .event, .count, .seasonal: ""
         }
     }
 
