@@ -171,6 +171,12 @@ enum Drift {
         _ value: Float, at time: Int64, _ test: CusumTest, _ pool: inout Pool, timeAt: Int,
         at n: Int
     ) {
+        // Half of what is usual is a pause, such as a checkpoint, and no slower pace.
+        if test.isRelative, test.direction == .down, pool.numbers[n + 1] > 0,
+            value < 0.5 * pool.numbers[n] / pool.numbers[n + 1]
+        {
+            return
+        }
         let interval = time / test.every
         if pool.times[timeAt] != interval {
             if pool.times[timeAt] != .min { close(test, &pool, n) }

@@ -115,7 +115,7 @@ import Testing
         #expect(finding.blocked.count == 15)
         #expect(
             finding.summary.hasPrefix("job llm-7 is slowed by GPU 5 on h1 since 11:")
-                && finding.summary.hasSuffix(" UTC: median util.tensor -12 %"), "\(finding.summary)"
+                && finding.summary.hasSuffix(" UTC: median util.tensor -11 %"), "\(finding.summary)"
         )
         #expect(abs(finding.lostFraction - 0.12) < 0.03)
         #expect(finding.runbook.hasPrefix("Cordon GPU 5 on h1; expected speed-up 1"))
