@@ -1,4 +1,5 @@
 import Bytes
+import TestSupport
 import Testing
 
 @testable import Telemetry
@@ -103,7 +104,7 @@ import Testing
 
     @Test(arguments: [3, 44, 555] as [UInt64])
     func `a number that fits the form of another reads as it would alone`(_ seed: UInt64) {
-        var random = Seeded(seed)
+        var random = SeededGenerator(seed: seed)
         var fitted = 0
         let texts = [
             "0", "7", "42", "0.5", "0.1234", "12.5", "00", "01", "0.", ".5", "1.2.3", "1e5",
