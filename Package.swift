@@ -58,7 +58,8 @@ let package = Package(
         kernel("KernelV3", march: "x86-64-v3"),
         kernel("KernelV4", march: "x86-64-v4"),
         stage("RollingStatistics", "CLanes", "KernelBaseline", "KernelV3", "KernelV4"),
-        stage("Telemetry", "Fleet"),
+        stage("Bytes"),
+        stage("Telemetry", "Fleet", "Bytes"),
         stage("Detection", "Fleet", "RollingStatistics", "Telemetry"),
         stage("Rules", "Fleet", "Configuration", "Telemetry", "Detection"),
         stage("Incidents", "Fleet", "Configuration", "Rules"),
@@ -101,11 +102,12 @@ let package = Package(
             swiftSettings: house),
 
         .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: house),
+        .target(name: "CAllocations", path: "Tests/CAllocations"),
         tests("Tidy"),
         tests("Fleet", "Fleet"),
         tests("Configuration", "Configuration"),
         tests("RollingStatistics", "RollingStatistics"),
-        tests("Telemetry", "Telemetry", "Fleet"),
+        tests("Telemetry", "Telemetry", "Fleet", "Bytes", "CAllocations"),
         tests("Detection", "Detection", "Fleet", "RollingStatistics", "Telemetry"),
         tests(
             "Rules", "Rules", "Fleet", "Configuration", "Detection", "Telemetry", "Simulation"),

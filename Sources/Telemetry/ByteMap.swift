@@ -35,7 +35,8 @@ struct ByteMap: Sendable {
     @inline(__always)
     mutating func hash(_ payload: Span<UInt8>, _ runs: [Range<Int32>], salt: UInt32) -> UInt64 {
         var hash = UInt64(salt)
-        for run in runs {
+        for index in 0..<runs.count {
+            let run = runs[index]
             hash = payload.hash(Int(run.lowerBound)..<Int(run.upperBound), seed: hash)
         }
         return hash & hashMask
@@ -59,7 +60,8 @@ struct ByteMap: Sendable {
                 var offset = Int(entry.offset)
                 let end = offset &+ Int(entry.length)
                 var isSame = true
-                for run in runs where isSame {
+                for index in 0..<runs.count where isSame {
+                    let run = runs[index]
                     let range = Int(run.lowerBound)..<Int(run.upperBound)
                     isSame =
                         offset &+ range.count <= end

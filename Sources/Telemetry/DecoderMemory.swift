@@ -31,7 +31,7 @@ struct DecoderMemory: Sendable {
         var isSettled = false
     }
 
-    private(set) var scalars: [UInt64: Scalar] = [:]
+    private(set) var scalars = ScalarTable()
     private(set) var combinations: [UInt64: Combination] = [:]
     /// Numbers not remembered because the bound was reached.
     private(set) var refused: UInt64 = 0
@@ -139,6 +139,78 @@ extension DecoderMemory.Combination {
     }
 }
 
+/// Numbers by key: open addressing, because the dictionary's own hash costs ten times the look.
+///
+/// The keys are made of device and metric numbers and not of bytes from outside, so that a plain
+/// multiplication spreads them.
+struct ScalarTable: Sendable {
+    private var keys: [UInt64] = Array(repeating: Self.free, count: 16)
+    private var values: [DecoderMemory.Scalar] = Array(
+        repeating: DecoderMemory.Scalar(value: 0, time: 0), count: 16)
+    private(set) var count = 0
+    /// No key: the metric of one has eight bits and its use four, of which 15 is none.
+    private static let free = UInt64.max
+
+    var all: [(key: UInt64, value: DecoderMemory.Scalar)] {
+        keys.indices.filter { keys[$0] != Self.free }.map { (keys[$0], values[$0]) }
+    }
+
+    subscript(key: UInt64) -> DecoderMemory.Scalar? {
+        get {
+            let place = place(of: key)
+            return keys[place] == key ? values[place] : nil
+        }
+        set {
+            let place = place(of: key)
+            guard let newValue else { return remove(place, key) }
+            values[place] = newValue
+            guard keys[place] != key else { return }
+            keys[place] = key
+            count += 1
+            if count * 2 > keys.count { grow() }
+        }
+    }
+
+    mutating func removeAll() { self = ScalarTable() }
+
+    /// Where `key` stands, or where it would; the upper bits depend on all of the key's.
+    private func place(of key: UInt64) -> Int {
+        let mask = keys.count &- 1
+        var place = Int(truncatingIfNeeded: (key &* 0x9E37_79B9_7F4A_7C15) &>> 40) & mask
+        while keys[place] != key, keys[place] != Self.free { place = (place &+ 1) & mask }
+        return place
+    }
+
+    private mutating func grow() {
+        let old = all
+        keys = Array(repeating: Self.free, count: keys.count * 2)
+        values = Array(
+            repeating: DecoderMemory.Scalar(value: 0, time: 0), count: keys.count)
+        for entry in old {
+            let place = place(of: entry.key)
+            keys[place] = entry.key
+            values[place] = entry.value
+        }
+    }
+
+    /// Only a message that is taken back removes what it added; what stood behind moves up.
+    private mutating func remove(_ place: Int, _ key: UInt64) {
+        guard keys[place] == key else { return }
+        keys[place] = Self.free
+        count -= 1
+        let mask = keys.count - 1
+        var next = (place + 1) & mask
+        while keys[next] != Self.free {
+            let (moved, value) = (keys[next], values[next])
+            keys[next] = Self.free
+            let home = self.place(of: moved)
+            keys[home] = moved
+            values[home] = value
+            next = (next + 1) & mask
+        }
+    }
+}
+
 /// One remembered number in a form that a checkpoint can hold.
 package struct RememberedValue: Codable, Equatable, Sendable {
     /// Device, metric and purpose in one number; stable within a release.
@@ -155,7 +227,7 @@ package struct RememberedValue: Codable, Equatable, Sendable {
 extension DecoderMemory {
     /// Everything remembered, in one order whatever the history.
     var values: [RememberedValue] {
-        var all = scalars.map { key, scalar in
+        var all = scalars.all.map { key, scalar in
             RememberedValue(key: key, part: -1, value: scalar.value, time: scalar.time, state: 0)
         }
         for (key, combination) in combinations {

@@ -68,48 +68,23 @@ extension MessageDecoder {
         var node = object + 1
         let end = Int(tape[object].next)
         while node + 1 < end {
-            let key = tape[node].range
             let place = node + 1
-            switch key.count {
-            case 1:
-                if bytes.spells(key, keys.version) {
-                    found.version = place
-                } else if bytes.spells(key, keys.metrics) {
-                    found.metrics = place
-                } else if bytes.spells(key, keys.events) {
-                    found.events = place
-                }
-            case 2: if bytes.spells(key, keys.time) { found.time = place }
-            case 4:
-                if bytes.spells(key, keys.name) {
-                    found.name = place
-                } else if bytes.spells(key, keys.tags) {
-                    found.tags = place
-                } else if bytes.spells(key, keys.kind) {
-                    found.kind = place
-                }
-            case 5:
-                if bytes.spells(key, keys.value) {
-                    found.value = place
-                } else if bytes.spells(key, keys.gauge) {
-                    found.gauge = place
-                }
-            case 6:
-                if bytes.spells(key, keys.labels) {
-                    found.labels = place
-                } else if bytes.spells(key, keys.fields) {
-                    found.fields = place
-                } else if bytes.spells(key, keys.metric) {
-                    found.metric = place
-                }
-            case 7:
-                if bytes.spells(key, keys.counter) {
-                    found.counter = place
-                } else if bytes.spells(key, keys.list) {
-                    found.list = place
-                }
-            case 9: if bytes.spells(key, keys.timestamp) { found.time = place }
-            default: break
+            switch tape.role(node, bytes) {
+            case .version: found.version = place
+            case .time: found.time = place
+            case .metrics: found.metrics = place
+            case .events: found.events = place
+            case .labels: found.labels = place
+            case .tags: found.tags = place
+            case .fields: found.fields = place
+            case .name: found.name = place
+            case .value: found.value = place
+            case .metric: found.metric = place
+            case .kind: found.kind = place
+            case .gauge: found.gauge = place
+            case .counter: found.counter = place
+            case .list: found.list = place
+            case .none, .device, .host, .index, .vendor, .model: break
             }
             node = Int(tape[place].next)
         }
@@ -175,22 +150,12 @@ extension MessageDecoder {
         while node + 1 < end {
             let key = tape[node]
             let value = tape[node + 1]
-            if isIdentity(key.range, bytes) {
+            switch tape.role(node, bytes) {
+            case .device, .host, .index, .kind, .vendor, .model, .labels:
                 record.add(key.start &- 1, value.kind == .string ? value.end &+ 1 : value.end)
+            default: break
             }
             node = Int(value.next)
-        }
-    }
-
-    @inline(__always)
-    private mutating func isIdentity(_ key: Range<Int>, _ bytes: Span<UInt8>) -> Bool {
-        switch key.count {
-        case 4: bytes.spells(key, keys.host) || bytes.spells(key, keys.kind)
-        case 5: bytes.spells(key, keys.index) || bytes.spells(key, keys.model)
-        case 6:
-            bytes.spells(key, keys.device) || bytes.spells(key, keys.labels)
-                || bytes.spells(key, keys.vendor)
-        default: false
         }
     }
 
@@ -240,6 +205,25 @@ extension MessageDecoder {
         return (code, text)
     }
 
+    /// Takes members as long as each is a number of one lane of the device at hand.
+    ///
+    /// - Returns: the first member that needs a closer look, or `end`.
+    @inline(__always)
+    private mutating func takeRun(
+        _ first: Int, _ end: Int, _ measurement: Source, _ batch: inout SampleBatch
+    ) -> Int {
+        guard record.lastKnown >= 0, record.lastSalt != .max, !record.isFuture,
+            !record.isPointwise
+        else { return first }
+        let labels = known[record.lastKnown]
+        guard labels.device != KnownLabels.nobody, !labels.isPartition else { return first }
+        let isOpaque = record.isNative ? opaqueNative : opaqueOther
+        let salt = resolver.salt(measurement, isOpaque)
+        return record.take(
+            first..<end, tape.nodes, resolver.byKey, resolver.plain, labels.device, salt: salt,
+            &batch.tally)
+    }
+
     /// Takes every member of an object as a value, then what they make together.
     private mutating func takeFields(
         _ object: Int, measurement: Source, _ bytes: Span<UInt8>, _ batch: inout SampleBatch,
@@ -248,6 +232,8 @@ extension MessageDecoder {
         var node = object + 1
         let end = Int(tape[object].next)
         while node + 1 < end {
+            node = takeRun(node, end, measurement, &batch)
+            guard node + 1 < end else { break }
             let value = tape[node + 1]
             if value.kind == .number {
                 try takeNumber(

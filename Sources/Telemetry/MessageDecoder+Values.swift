@@ -1,3 +1,4 @@
+import Bytes
 import Fleet
 
 /// A value as it stands in a message.
@@ -47,7 +48,7 @@ extension MessageDecoder {
         _ batch: inout SampleBatch, _ directory: inout Directory, _ vocabulary: inout Vocabulary
     ) throws(Undecodable) {
         let isOpaque = record.isNative ? opaqueNative : opaqueOther
-        if let place = resolver.place(bytes, name.range, measurement, isOpaque: isOpaque) {
+        if let place = resolver.place(bytes, name, measurement, isOpaque: isOpaque) {
             let plain = resolver.plain[place]
             let salt = record.isTelegraf ? plain.telegrafSalt : plain.otherSalt
             if record.isNative || salt == record.lastSalt, record.lastKnown >= 0,
@@ -94,7 +95,7 @@ extension MessageDecoder {
     ) throws(Undecodable) {
         let isOpaque = isNumeric && (record.isNative ? opaqueNative : opaqueOther)
         var place =
-            resolver.place(bytes, name.range, measurement, isOpaque: isOpaque)
+            resolver.place(bytes, name, measurement, isOpaque: isOpaque)
             ?? resolver.learn(
                 bytes, name, isInflux: tape.isInflux, measurement, isOpaque: isOpaque,
                 &vocabulary)

@@ -26,6 +26,7 @@ package struct MessageDecoder: Sendable {
     var known: [KnownLabels] = []
     var map: ByteMap
     var shapes: ShapeTree
+    private let futureSkew: Int64
     /// By device: what its labels were when they were last registered.
     var fingerprints: [UInt64] = []
     /// The values of selecting labels, by number; 0 is no such label.
@@ -39,12 +40,13 @@ package struct MessageDecoder: Sendable {
     package init(format: WireFormat, settings: DecoderSettings) {
         self.format = format
         self.settings = settings
-        tape = Tape(depthMax: settings.depthMax)
+        tape = Tape(depthMax: settings.depthMax, hashMask: settings.hashMask)
         resolver = Resolver(settings)
         opaqueNative = settings.opaqueFormats.contains(.native)
         opaqueOther = format != .native && settings.opaqueFormats.contains(format)
         memory = DecoderMemory(entriesMax: settings.rememberedMax)
         map = ByteMap(hashMask: settings.hashMask)
+        futureSkew = (Instant(milliseconds: 0) + settings.futureSkew).milliseconds
         shapes = ShapeTree(bytesMax: settings.shapeBytesMax)
     }
 
@@ -107,8 +109,11 @@ package struct MessageDecoder: Sendable {
         guard payload.count <= settings.messageBytesMax else {
             throw Undecodable(.tooLarge, at: settings.messageBytesMax)
         }
-        record.begin(origin, clock: now, latest: now + settings.futureSkew)
+        record.begin(
+            origin, clock: now, latest: Instant(milliseconds: now.milliseconds &+ futureSkew))
         if !shapes.isEmpty, takeShaped(payload, &batch, &directory) { return }
+        // What the message before has taught is not undone, should this one be no message at all.
+        memory.begin(canFail: false)
         var isInflux = format == .influx
         if format == .auto { isInflux = try !startsAsJSON(payload) }
         if isInflux {
@@ -119,7 +124,7 @@ package struct MessageDecoder: Sendable {
                 try takeLine(node, payload, &batch, &directory, &vocabulary)
                 node = Int(tape[node].next)
             }
-            return
+            return learnShape(payload)
         }
         try tape.read(json: payload)
         let root = tape[0]

@@ -1,3 +1,5 @@
+import Bytes
+
 /// Decimal numbers as JSON writes them, read to the nearest Double.
 enum Number {
     /// A literal longer than this is nobody's measurement.
@@ -24,12 +26,27 @@ enum Number {
         guard position < count else { return nil }
         let isNegative = bytes[position] == Byte.minus
         if isNegative { position &+= 1 }
-        if let short = short(bytes.word(at: position)) {
+        let word = bytes.word(at: position)
+        if let short = short(word) {
             return Parsed(
                 value: isNegative ? -short.value : short.value, end: position &+ short.end,
                 isInteger: short.isInteger)
         }
+        if let long = long(word, bytes.word(at: position &+ 8)) {
+            return Parsed(
+                value: isNegative ? -long.value : long.value, end: position &+ long.end,
+                isInteger: true)
+        }
+        return general(bytes, at: start, from: position, isNegative: isNegative)
+    }
 
+    /// Everything that a word or two do not hold.
+    @inline(never)
+    private static func general(
+        _ bytes: Span<UInt8>, at start: Int, from first: Int, isNegative: Bool
+    ) -> Parsed? {
+        var position = first
+        let count = bytes.count
         var mantissa: UInt64 = 0
         let whole = position
         digits(bytes, &position, &mantissa)
@@ -74,30 +91,47 @@ enum Number {
     @inline(__always)
     private static func short(_ word: UInt64) -> Parsed? {
         let others = nonDigits(word)
-        let whole = others.trailingZeroBitCount >> 3
+        let whole = others.trailingZeroBitCount &>> 3
         guard whole < 8, whole == 1 || (whole > 1 && word & 0xFF != 0x30) else { return nil }
         let dot = UInt64(whole &* 8)
-        guard (word >> dot) & 0xFF == 0x2E else {
-            guard (word >> dot | 0x20) & 0xFF != 0x65 else { return nil }
+        guard (word &>> dot) & 0xFF == 0x2E else {
+            guard (word &>> dot | 0x20) & 0xFF != 0x65 else { return nil }
             return Parsed(
                 value: Double(eightDigits(word, whole)), end: whole, isInteger: true)
         }
         // Twice, because a shift by 64 bits would be none.
-        let rest = (word >> dot) >> 8
-        let behind = (others >> dot) >> 8
+        let rest = (word &>> dot) &>> 8
+        let behind = (others &>> dot) &>> 8
         guard behind != 0 else { return nil }
-        let digits = behind.trailingZeroBitCount >> 3
+        let digits = behind.trailingZeroBitCount &>> 3
         let last = UInt64(digits &* 8)
-        guard digits > 0, (rest >> last | 0x20) & 0xFF != 0x65 else { return nil }
-        let joined = word & ((1 << dot) &- 1) | rest << dot
+        guard digits > 0, (rest &>> last | 0x20) & 0xFF != 0x65 else { return nil }
+        let joined = word & ((1 &<< dot) &- 1) | rest &<< dot
         return Parsed(
             value: Double(eightDigits(joined, whole &+ digits)) / Double(power(digits)),
             end: whole &+ digits &+ 1, isInteger: false)
     }
 
+    /// An integer of 8 to 15 digits: bytes of memory, bytes per second, milliseconds.
+    ///
+    /// - Returns: nil for every other number, and for what is none.
+    @inline(__always)
+    static func long(_ word: UInt64, _ next: UInt64) -> Parsed? {
+        let others = nonDigits(next)
+        guard nonDigits(word) == 0, word & 0xFF != 0x30, others != 0 else { return nil }
+        let bits = UInt64(truncatingIfNeeded: others.trailingZeroBitCount & 0x38)
+        let behind = (next &>> bits) & 0xFF
+        guard behind != 0x2E, behind | 0x20 != 0x65 else { return nil }
+        let digits = Int(truncatingIfNeeded: bits &>> 3)
+        // Shifted in two steps, because a shift by 64 bits would be none.
+        let rest = ((next ^ 0x3030_3030_3030_3030) &<< (56 &- bits)) &<< 8
+        let value = joined(word ^ 0x3030_3030_3030_3030) &* power(digits) &+ joined(rest)
+        return Parsed(value: Double(value), end: 8 &+ digits, isInteger: true)
+    }
+
     /// Takes a run of digits, eight at a time; wraps around beyond 19, which the caller notices.
     @inline(__always)
-    private static func digits(_ bytes: Span<UInt8>, _ position: inout Int, _ value: inout UInt64) {
+    static func digits(_ bytes: Span<UInt8>, _ position: inout Int, _ value: inout UInt64) {
         while true {
             let word = bytes.word(at: position)
             let count = leadingDigits(word)
@@ -112,7 +146,7 @@ enum Number {
     @inline(__always)
     private static func leadingDigits(_ word: UInt64) -> Int {
         let others = nonDigits(word)
-        return others == 0 ? 8 : others.trailingZeroBitCount >> 3
+        return others == 0 ? 8 : others.trailingZeroBitCount &>> 3
     }
 
     /// The bytes that are no ASCII digits, as the high bit of each.
@@ -126,12 +160,17 @@ enum Number {
     /// The value of the first `count` digits of a word, by three multiplications.
     @inline(__always)
     private static func eightDigits(_ word: UInt64, _ count: Int) -> UInt64 {
-        let aligned = (word &- 0x3030_3030_3030_3030) << UInt64(64 &- count &* 8)
-        let pairs = aligned &* 10 &+ (aligned >> 8)
+        joined((word &- 0x3030_3030_3030_3030) &<< UInt64(truncatingIfNeeded: 64 &- count &* 8))
+    }
+
+    /// The value of eight digits, one a byte, the first one lowest.
+    @inline(__always)
+    private static func joined(_ digits: UInt64) -> UInt64 {
+        let pairs = digits &* 10 &+ (digits &>> 8)
         let mask: UInt64 = 0x0000_00FF_0000_00FF
         return
             ((pairs & mask) &* 0x000F_4240_0000_0064
-            &+ ((pairs >> 16) & mask) &* 0x0000_2710_0000_0001) >> 32
+            &+ ((pairs &>> 16) & mask) &* 0x0000_2710_0000_0001) &>> 32
     }
 
     /// `10^count` for 0 to 15, by selection.
@@ -171,14 +210,14 @@ enum Number {
             return mantissa == 0 ? 0 : (exponent > 0 ? raise(mantissa, exponent) : nil)
         }
         // Both sides are exact in a Double, so one division rounds once (Clinger).
-        if mantissa <= 1 << 53 {
+        if mantissa <= 1 &<< 53 {
             return Double(mantissa) / exactPower(-exponent)
         }
         return divide(mantissa, integerPower(-exponent))
     }
 
     private static func raise(_ mantissa: UInt64, _ exponent: Int) -> Double? {
-        guard exponent <= 22, mantissa <= 1 << 53 else { return nil }
+        guard exponent <= 22, mantissa <= 1 &<< 53 else { return nil }
         return Double(mantissa) * exactPower(exponent)
     }
 
@@ -201,12 +240,12 @@ enum Number {
     private static func divide(_ mantissa: UInt64, _ divisor: UInt64) -> Double {
         let up = mantissa.leadingZeroBitCount
         let down = divisor.leadingZeroBitCount
-        let aligned = mantissa << UInt64(up)
-        let (quotient, remainder) = (divisor << UInt64(down)).dividingFullWidth(
-            (aligned >> 1, aligned << 63))
+        let aligned = mantissa &<< UInt64(up)
+        let (quotient, remainder) = (divisor &<< UInt64(down)).dividingFullWidth(
+            (aligned &>> 1, aligned &<< 63))
         let sticky = remainder == 0 ? quotient : quotient | 1
         let shift = down - up - 63
-        return Double(sticky) * Double(bitPattern: UInt64(1_023 + shift) << 52)
+        return Double(sticky) * Double(bitPattern: UInt64(1_023 + shift) &<< 52)
     }
 
     /// The standard library's own conversion, for what 64 bits do not hold.
@@ -214,5 +253,98 @@ enum Number {
     private static func slowly(_ bytes: Span<UInt8>, _ range: Range<Int>) -> Double? {
         guard range.count <= bytesMax, let text = bytes.text(range) else { return nil }
         return Double(text)
+    }
+}
+
+extension Number {
+    /// How one number was written: so many digits, a dot after so many, and what stood behind.
+    ///
+    /// A producer writes one metric in nearly the same way each time. A number that fits needs no
+    /// search for its end, and the processor need not wait for it to go on behind: that wait is what
+    /// reading a message costs most.
+    struct Form: Sendable {
+        /// Bytes of the number, at most 7; 0 fits nothing.
+        private(set) var width: Int32 = 0
+        /// Rises with each number that does not fit; numbers of many forms are not worth a guess.
+        private var misses: Int32 = 0
+        /// Moves the number's last byte to the highest.
+        private var shift: UInt64 = 0
+        /// The dot and the byte behind the number, and what they are.
+        private var fixed: UInt64 = 0
+        private var marks: UInt64 = 0
+        /// The digits before the dot and after it, when the number has been moved up.
+        private var whole: UInt64 = 0
+        private var fraction: UInt64 = 0
+        /// `0` in the place of each digit.
+        private var zeros: UInt64 = 0
+        /// The first digit where it must not be zero, because others follow before the dot.
+        private var first: UInt64 = 0
+        private var leastFirst: UInt64 = 0
+        private var divisor = 1.0
+
+        /// The value of the number that `word` begins with, or nil where it does not fit.
+        @inline(__always)
+        func value(_ word: UInt64) -> Double? {
+            let number = word &<< shift
+            let digits = ((number & whole) &<< 8 | number & fraction) ^ zeros
+            let strange = (digits &+ 0x7676_7676_7676_7676 | digits) & 0x8080_8080_8080_8080
+            guard width != 0, strange | ((word & fixed) ^ marks) == 0,
+                digits & first >= leastFirst
+            else { return nil }
+            return Double(Int64(truncatingIfNeeded: joined(digits))) / divisor
+        }
+
+        /// Whether it is still worth a try.
+        @inline(__always)
+        var isOpen: Bool { misses < Self.missesMax }
+
+        // At one miss in three and more a guess costs more than it saves.
+        private static let missesMax: Int32 = 60
+
+        /// Notes a number that fitted.
+        @inline(__always)
+        mutating func hit() { if misses > 0 { misses &-= 1 } }
+
+        /// Takes on the form of the number of `width` bytes that `word` begins with.
+        @inline(never)
+        mutating func learn(_ word: UInt64, width length: Int, isInteger: Bool) {
+            misses &+= 3
+            guard isOpen, (1...7).contains(length), word & 0xFF != 0x2D else {
+                width = 0
+                return
+            }
+            var dot = length
+            if !isInteger {
+                dot = bytesEqual(word, Byte.dot).trailingZeroBitCount &>> 3
+                // An exponent is read the long way.
+                let others = nonDigits(word ^ (0x1E &<< UInt64(min(dot, 7) * 8)))
+                guard dot > 0, dot < length - 1, others.trailingZeroBitCount &>> 3 == length
+                else {
+                    width = 0
+                    return
+                }
+            }
+            let places = UInt64(8 - length)
+            shift = places * 8
+            let digits = UInt64.max &<< shift
+            let behind: UInt64 = 0xFF &<< UInt64(length * 8)
+            if isInteger {
+                (whole, fraction) = (0, digits)
+                fixed = behind
+                zeros = digits & 0x3030_3030_3030_3030
+            } else {
+                let upToDot = digits &<< UInt64(dot * 8)
+                whole = digits & ~upToDot
+                fraction = upToDot &<< 8
+                fixed = behind | (0xFF as UInt64) &<< UInt64(dot * 8)
+                zeros = (digits &<< 8) & 0x3030_3030_3030_3030
+            }
+            marks = word & fixed
+            let lead = isInteger ? shift : shift + 8
+            first = dot > 1 ? 0x0F &<< lead : 0
+            leastFirst = dot > 1 ? 1 &<< lead : 0
+            divisor = isInteger ? 1 : Double(power(length - 1 - dot))
+            width = Int32(length)
+        }
     }
 }

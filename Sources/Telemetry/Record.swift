@@ -56,10 +56,11 @@ struct Record: Sendable {
     }
 
     /// Starts one of a message's records.
+    @inline(__always)
     mutating func start(at time: Instant, labels: Int, row: Int) {
         self.time = time
         self.labels = labels
-        isFuture = time > latest
+        isFuture = time.milliseconds > latest.milliseconds
         isPointwise = false
         isNative = false
         isTelegraf = false
@@ -67,15 +68,16 @@ struct Record: Sendable {
         firstRow = row
         rowCount = 0
         lastRow = 0
-        runs.removeAll(keepingCapacity: true)
+        if !runs.isEmpty { runs.removeAll(keepingCapacity: true) }
         if !pending.isEmpty { pending.removeAll(keepingCapacity: true) }
     }
 
     /// Adds a run of bytes; one that follows the last, a comma apart, makes it longer.
     @inline(__always)
     mutating func add(_ start: Int32, _ end: Int32) {
-        if let last = runs.last, last.upperBound &+ 1 == start {
-            runs[runs.count &- 1] = last.lowerBound..<end
+        let last = runs.count &- 1
+        if last >= 0, runs[last].upperBound &+ 1 == start {
+            runs[last] = runs[last].lowerBound..<end
         } else {
             runs.append(start..<end)
         }
@@ -84,7 +86,9 @@ struct Record: Sendable {
     /// The open row for `device` and `group`, begun where it is missing; -1 where none is free.
     @inline(__always)
     mutating func row(_ device: DeviceIndex, _ group: UInt16) -> Int {
-        if lastRow < rowCount, rows[lastRow].group == group, rows[lastRow].device == device {
+        if lastRow < rowCount, rows[lastRow].group == group,
+            rows[lastRow].device.value == device.value
+        {
             return lastRow
         }
         return findRow(device, group)
@@ -92,7 +96,8 @@ struct Record: Sendable {
 
     @inline(never)
     private mutating func findRow(_ device: DeviceIndex, _ group: UInt16) -> Int {
-        for index in 0..<rowCount where rows[index].group == group && rows[index].device == device {
+        for index in 0..<rowCount
+        where rows[index].group == group && rows[index].device.value == device.value {
             lastRow = index
             return index
         }
@@ -112,5 +117,71 @@ struct Record: Sendable {
         return SIMD16(
             lane[0], lane[1], lane[2], lane[3], lane[4], lane[5], lane[6], lane[7], lane[8],
             lane[9], lane[10], lane[11], lane[12], lane[13], lane[14], lane[15])
+    }
+
+    /// Puts the numbers of `members` in their lanes, as long as there is no more to them than that.
+    ///
+    /// - Returns: the first member that needs a closer look, or the end.
+    @inline(__always)
+    mutating func take(
+        _ members: Range<Int>, _ tape: [Node], _ places: [Resolver.KeyPlace],
+        _ meanings: [PlainMeaning], _ device: UInt32, salt: UInt32, _ tally: inout Tally
+    ) -> Int {
+        let labels = isNative ? nil : lastSalt
+        let node = Self.take(
+            members, tape, places, meanings, device, salt: salt, labels: labels,
+            isTelegraf: isTelegraf, &values, &rows, &ranks, &lastRow, &rowCount)
+        tally.points &+= UInt64(truncatingIfNeeded: (node &- members.lowerBound) / 2)
+        return node
+    }
+
+    @inline(never)
+    private static func take(
+        _ members: Range<Int>, _ tape: [Node], _ places: [Resolver.KeyPlace],
+        _ meanings: [PlainMeaning], _ device: UInt32, salt: UInt32, labels: UInt32?,
+        isTelegraf: Bool, _ values: inout [Float], _ rows: inout [OpenRow],
+        _ ranks: inout [UInt8], _ lastRow: inout Int, _ rowCount: inout Int
+    ) -> Int {
+        let nodes = tape.span
+        let places = places.span
+        let meanings = meanings.span
+        var lanes = values.mutableSpan
+        var open = rows.mutableSpan
+        var kept = ranks.mutableSpan
+        var (row, count) = (lastRow, rowCount)
+        var node = members.lowerBound
+        while node &+ 1 < members.upperBound {
+            let value = nodes[node &+ 1]
+            let key = Int(nodes[node].key)
+            guard value.kind == .number, key < places.count, places[key].salt == salt else { break }
+            let plain = meanings[Int(places[key].place)]
+            let number = value.value * plain.scale
+            guard plain.isPlain, !plain.isCounter, number >= plain.low, number <= plain.high,
+                abs(value.value) < (plain.hasBlanks ? 2_147_483_632 : 9.2e18),
+                labels == nil || (isTelegraf ? plain.telegrafSalt : plain.otherSalt) == labels
+            else { break }
+            let group = plain.metric >> 4
+            if row >= count || open[row].group != group || open[row].device.value != device {
+                row = 0
+                while row < count, open[row].group != group || open[row].device.value != device {
+                    row &+= 1
+                }
+                if row == count {
+                    guard count < Record.rowsMax else { break }
+                    open[row] = OpenRow(device: DeviceIndex(device), group: group)
+                    for lane in row &* 16..<row &* 16 &+ 16 { lanes[lane] = .nan }
+                    count &+= 1
+                }
+            }
+            let place = row &* 16 &+ Int(plain.metric & 15)
+            guard lanes[place].isNaN else { break }
+            lanes[place] = Float(number)
+            if plain.metric < 64 { kept[Int(plain.metric)] = plain.rank }
+            open[row].points &+= 1
+            node &+= 2
+        }
+        lastRow = row < count ? row : 0
+        rowCount = count
+        return node
     }
 }

@@ -91,6 +91,16 @@ struct Resolver: Sendable {
     private var places: [Int32] = []
     private var followers: [Int32] = []
     private var lastEntry = 0
+    /// What a key of the table of keys means, and as what it was looked up.
+    struct KeyPlace: Sendable {
+        var salt: UInt32
+        var place: Int32
+
+        static let none = KeyPlace(salt: .max, place: -1)
+    }
+
+    /// By number of the key.
+    private(set) var byKey: [KeyPlace] = []
     /// By place in `known` and number of a label's value.
     private var selected: [UInt64: Int32] = [:]
     private let namesMax: Int
@@ -111,6 +121,7 @@ struct Resolver: Sendable {
         places.removeAll(keepingCapacity: true)
         followers.removeAll(keepingCapacity: true)
         lastEntry = 0
+        byKey.removeAll(keepingCapacity: true)
         selected.removeAll()
         map.removeAll()
         clears += 1
@@ -123,9 +134,23 @@ struct Resolver: Sendable {
     /// says whether a name that nobody knows becomes a series of its own.
     @inline(__always)
     mutating func place(
-        _ bytes: Span<UInt8>, _ name: Range<Int>, _ measurement: Source, isOpaque: Bool
+        _ bytes: Span<UInt8>, _ node: Node, _ measurement: Source, isOpaque: Bool
     ) -> Int? {
         let salt = salt(measurement, isOpaque)
+        let key = Int(node.key)
+        if key < byKey.count, byKey[key].salt == salt { return Int(byKey[key].place) }
+        guard let place = find(bytes, node.range, salt) else { return nil }
+        if key != 0 {
+            while byKey.count <= key { byKey.append(.none) }
+            byKey[key] = KeyPlace(salt: salt, place: Int32(truncatingIfNeeded: place))
+        }
+        return place
+    }
+
+    @inline(__always)
+    private mutating func find(
+        _ bytes: Span<UInt8>, _ name: Range<Int>, _ salt: UInt32
+    ) -> Int? {
         // Producers keep the order of their fields: after a name comes the one that came last time.
         let before = lastEntry
         let guess = before < followers.count ? Int(followers[before]) : 0
@@ -141,7 +166,7 @@ struct Resolver: Sendable {
     }
 
     @inline(__always)
-    private func salt(_ measurement: Source, _ isOpaque: Bool) -> UInt32 {
+    func salt(_ measurement: Source, _ isOpaque: Bool) -> UInt32 {
         UInt32(measurement.rawValue) << 1 | (isOpaque ? 1 : 0)
     }
 

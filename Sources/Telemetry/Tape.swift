@@ -1,3 +1,5 @@
+import Bytes
+
 /// One value of a message, in the order of the bytes.
 ///
 /// The children of an object are its keys and values in turn, each value with its own subtree.
@@ -11,6 +13,8 @@ struct Node: Sendable {
     var kind: Kind
     /// Of a string, whether it holds a backslash; of a number, whether it is a plain integer.
     var flag: Bool
+    /// Of a key, its number in the table of keys, or 0.
+    var key: UInt16 = 0
     /// Of a string, the first byte after the quote; of everything else, its first byte.
     var start: Int32
     /// One past the last byte; of a string, the place of the closing quote.
@@ -33,10 +37,21 @@ struct Tape: Sendable {
     private(set) var nodes: [Node] = []
     private(set) var count = 0
     private var open: [Int32]
+    private(set) var keys: KeyTable
     /// Backslashes follow the influx rules and not those of JSON.
     var isInflux = false
 
-    init(depthMax: Int) { open = Array(repeating: 0, count: max(1, depthMax)) }
+    init(depthMax: Int, hashMask: UInt64) {
+        open = Array(repeating: 0, count: max(1, depthMax))
+        keys = KeyTable(hashMask: hashMask)
+    }
+
+    /// What the key at `index` says of the value behind it.
+    @inline(__always)
+    mutating func role(_ index: Int, _ bytes: Span<UInt8>) -> KeyTable.Role {
+        let key = nodes[index].key
+        return key != 0 ? keys.entries[Int(key)].role : keys.role(bytes, nodes[index].range)
+    }
 
     @inline(__always)
     subscript(index: Int) -> Node { nodes[index] }
@@ -58,13 +73,14 @@ extension Tape {
     mutating func read(json bytes: Span<UInt8>) throws(Undecodable) {
         isInflux = false
         reserve(bytes.count)
-        count = try Tape.fill(&nodes, &open, bytes)
+        count = try Tape.fill(&nodes, &open, &keys, bytes)
     }
 
     private enum State { case value, firstKey, key, firstElement, afterValue }
 
     private static func fill(
-        _ tape: inout [Node], _ stack: inout [Int32], _ bytes: Span<UInt8>
+        _ tape: inout [Node], _ stack: inout [Int32], _ keys: inout KeyTable,
+        _ bytes: Span<UInt8>
     ) throws(Undecodable) -> Int {
         var nodes = tape.mutableSpan
         var open = stack.mutableSpan
@@ -72,6 +88,7 @@ extension Tape {
         var count = 0
         var depth = 0
         var state = State.value
+        var lastKey: UInt16 = 0
         let end = bytes.count
         while true {
             while position < end, bytes[position] <= Byte.space {
@@ -110,7 +127,7 @@ extension Tape {
                     continue
                 }
                 guard byte == Byte.quote else { throw Undecodable(.malformed, at: position) }
-                state = try members(&nodes, &count, bytes, &position)
+                state = try members(&nodes, &count, &keys, &lastKey, bytes, &position)
                 continue
             }
             if state == .firstElement, byte == Byte.closeBracket {
@@ -142,17 +159,32 @@ extension Tape {
     /// - Returns: what is expected next: a value that opens something, or the end of a member.
     @inline(__always)
     private static func members(
-        _ nodes: inout MutableSpan<Node>, _ count: inout Int, _ bytes: Span<UInt8>,
-        _ position: inout Int
+        _ nodes: inout MutableSpan<Node>, _ count: inout Int, _ keys: inout KeyTable,
+        _ lastKey: inout UInt16, _ bytes: Span<UInt8>, _ position: inout Int
     ) throws(Undecodable) -> State {
         while true {
-            nodes[count] = try string(bytes, &position, count)
-            count &+= 1
-            while position < bytes.count, isSpace(bytes[position]) { position &+= 1 }
-            guard position < bytes.count, bytes[position] == Byte.colon else {
-                throw Undecodable(.malformed, at: position)
+            let guess = keys.entries[Int(lastKey)].follower
+            let start = position &+ 1
+            if guess != 0, bytes.matches(keys.entries[Int(guess)].literal, at: start) {
+                position = start &+ keys.entries[Int(guess)].literal.length
+                nodes[count] = node(.string, start, position &- 2, count)
+                nodes[count].key = guess
+                lastKey = guess
+                count &+= 1
+            } else {
+                nodes[count] = try string(bytes, &position, count)
+                if !nodes[count].flag {
+                    let key = keys.learn(bytes, nodes[count].range, after: lastKey)
+                    nodes[count].key = key
+                    lastKey = key
+                }
+                count &+= 1
+                while position < bytes.count, isSpace(bytes[position]) { position &+= 1 }
+                guard position < bytes.count, bytes[position] == Byte.colon else {
+                    throw Undecodable(.malformed, at: position)
+                }
+                position &+= 1
             }
-            position &+= 1
             guard position < bytes.count else { throw Undecodable(.malformed, at: position) }
             let byte = bytes[position]
             if byte <= Byte.space || byte == Byte.openBrace || byte == Byte.openBracket {

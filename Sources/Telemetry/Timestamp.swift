@@ -23,7 +23,11 @@ enum Timestamp {
         _ bytes: Span<UInt8>, _ range: Range<Int>, isInteger: Bool, _ value: Double,
         _ unit: TimestampUnit
     ) -> Instant? {
-        if isInteger, let exact = integer(bytes, range) { return instant(exact, unit) }
+        if isInteger {
+            // Up to 15 digits a Double is the very integer.
+            if abs(value) < 1e15 { return instant(Int64(value), unit) }
+            if let exact = integer(bytes, range) { return instant(exact, unit) }
+        }
         guard value.isFinite, abs(value) < 1e20 else { return nil }
         // Below 1e20 the magnitude fits in 64 bits.
         let perSecond = unitsPerSecond(UInt64(min(abs(value), 1.8e19)), unit)
@@ -33,16 +37,15 @@ enum Timestamp {
     }
 
     private static func integer(_ bytes: Span<UInt8>, _ range: Range<Int>) -> Int64? {
-        var value: Int64 = 0
         let isNegative = !range.isEmpty && bytes[range.lowerBound] == Byte.minus
         let first = isNegative ? range.lowerBound + 1 : range.lowerBound
         guard first < range.upperBound, range.upperBound - first <= 19 else { return nil }
-        for index in first..<range.upperBound {
-            guard Byte.isDigit(bytes[index]) else { return nil }
-            let (tens, overflow) = value.multipliedReportingOverflow(by: 10)
-            let (sum, carry) = tens.addingReportingOverflow(Int64(bytes[index] &- Byte.zero))
-            guard !overflow, !carry else { return nil }
-            value = sum
+        // 19 digits fit in 64 bits without a sign.
+        var position = first
+        var magnitude: UInt64 = 0
+        Number.digits(bytes, &position, &magnitude)
+        guard position == range.upperBound, let value = Int64(exactly: magnitude) else {
+            return nil
         }
         return isNegative ? -value : value
     }

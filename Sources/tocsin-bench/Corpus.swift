@@ -1,3 +1,5 @@
+import Telemetry
+
 /// Messages as producers send them: seeded, so that every run reads the same bytes.
 ///
 /// 20,000 ticks of 4,096 devices with 16 metrics and 8 labels each: 516 B a native one on average,
@@ -7,8 +9,16 @@ struct Corpus {
     let bytes: [UInt8]
     /// Where each message lies in `bytes`.
     let ranges: [Range<Int>]
-    /// The names of the sixteen metrics, in lane order.
-    let names: [String]
+    /// What the denominator must know of the sixteen metrics, in the order of its lanes.
+    let lanes: [Lane]
+
+    /// A name of the corpus, and what its number is in the unit of the vocabulary.
+    struct Lane {
+        let name: String
+        var scale = 1.0
+        let low: Double
+        let high: Double
+    }
 
     static let messages = 20_000
     static let devices: UInt32 = 4_096
@@ -17,7 +27,7 @@ struct Corpus {
     static let end: Int64 = 1_763_700_000_000 + Int64(messages)
 
     static func native(padding: Int) -> Corpus {
-        Corpus(padding: padding, names: canonical, values) { device, time, values in
+        Corpus(padding: padding, lanes: canonicalLanes, values) { device, time, values in
             let pairs = zip(canonical, values).map { "\"\($0)\":\($1)" }.joined(separator: ",")
             return "{\"v\":1,\"ts\":\(time),\"device\":\"nvidia/\(uuid(device))\","
                 + "\"host\":\"gpu-node-\(hex(device / 8, 4))\",\"index\":\(device % 8),"
@@ -28,13 +38,39 @@ struct Corpus {
     }
 
     static func telegraf(padding: Int) -> Corpus {
-        Corpus(padding: padding, names: nvidiaSMI, valuesOfNvidiaSMI) { device, time, values in
+        Corpus(padding: padding, lanes: lanesOfNvidiaSMI, valuesOfNvidiaSMI) {
+            device, time, values in
             let pairs = zip(nvidiaSMI, values).map { "\"\($0)\":\($1)" }.joined(separator: ",")
             return "{\"fields\":{\(pairs)},\"name\":\"nvidia_smi\",\"tags\":{\"arch\":\"Hopper\","
                 + "\"host\":\"gpu-node-\(hex(device / 8, 4))\",\"index\":\"\(device % 8)\","
                 + "\"name\":\"NVIDIA H200\",\"pstate\":\"P0\",\"uuid\":\"\(uuid(device))\"},"
                 + "\"timestamp\":\(time / 1_000)}"
         }
+    }
+
+    /// The samples of `telegraf`, value by value, as Telegraf writes them for influx.
+    static func influx() -> Corpus {
+        Corpus(padding: 0, lanes: lanesOfNvidiaSMI, valuesOfNvidiaSMI) { device, time, values in
+            let pairs = zip(nvidiaSMI, values).map { name, value in
+                "\(name)=\(value)\(value.contains(".") ? "" : "i")"
+            }
+            return "nvidia_smi,arch=Hopper,host=gpu-node-\(hex(device / 8, 4)),index=\(device % 8),"
+                + "name=NVIDIA\\ H200,pstate=P0,uuid=\(uuid(device)) "
+                + "\(pairs.joined(separator: ",")) \(time / 1_000)000000000\n"
+        }
+    }
+
+    private static let canonicalLanes = canonical.enumerated().map { number, name in
+        let valid = Vocabulary.canonical[number].valid
+        return Lane(name: name, low: valid.lowerBound, high: valid.upperBound)
+    }
+
+    /// Fields that are part of something larger are taken as they are, and so are those that nothing
+    /// here watches.
+    private static let lanesOfNvidiaSMI = nvidiaSMI.map { name in
+        let isPercent = name.hasPrefix("utilization_") || name == "fan_speed"
+        let scale = isPercent ? 0.01 : name.hasPrefix("memory_") ? 1_048_576 : 1
+        return Lane(name: name, scale: scale, low: 0, high: 1e13)
     }
 
     /// Group 0 of the vocabulary.
@@ -52,7 +88,7 @@ struct Corpus {
     ]
 
     private init(
-        padding: Int, names: [String], _ values: (inout SeededGenerator) -> [String],
+        padding: Int, lanes: [Lane], _ values: (inout SeededGenerator) -> [String],
         _ message: (_ device: UInt32, _ time: Int64, _ values: [String]) -> String
     ) {
         var generator = SeededGenerator(seed: 7)
@@ -71,7 +107,7 @@ struct Corpus {
         bytes += [UInt8](repeating: 0, count: padding)
         self.bytes = bytes
         self.ranges = ranges
-        self.names = names
+        self.lanes = lanes
     }
 
     /// Sixteen plausible numbers: ratios with four digits, bytes, watts with a fraction, MHz.

@@ -1,53 +1,84 @@
 import Fleet
 import Telemetry
 
-/// A decoder under test: takes a corpus, message by message, and says how much it understood.
-///
-/// Made once per corpus. A call decodes every message once and returns how many values it put in
-/// their place, so that a decoder which skips work is seen to.
-struct JSONDecodeSubject {
-    let name: String
-    let decodeAll: (Corpus) throws(BenchError) -> Int
+/// The consumer delivers at most this many records at a time.
+let messagesPerBatch = 1_000
 
-    /// Our decoder for ticks of the native format.
-    static func native() -> JSONDecodeSubject { subject(.native) }
+/// The decoder as the daemon owns it, with the directory and the vocabulary that it fills.
+final class DecoderUnderTest {
+    private var state: DecoderState
 
-    /// Our decoder for Telegraf's JSON.
-    static func telegraf() -> JSONDecodeSubject { subject(.telegrafJSON) }
+    /// Without `learns`, no message is read the short way, however well its layout is known.
+    init(_ format: WireFormat, learns: Bool = true) {
+        state = DecoderState(format, learns: learns)
+    }
 
-    private static func subject(_ format: WireFormat) -> JSONDecodeSubject {
-        let reader = DecoderUnderTest(format)
-        return JSONDecodeSubject(name: "Tocsin, MessageDecoder") { corpus throws(BenchError) in
-            try reader.decodeAll(corpus)
-        }
+    /// Decodes every message once.
+    func decodeAll(_ corpus: Corpus) throws(BenchError) -> Understood {
+        try state.decodeAll(corpus)
+    }
+
+    func sample(_ corpus: Corpus, _ number: Int) throws(BenchError) -> Sample {
+        try state.sample(corpus, number)
     }
 }
 
-/// The decoder as the daemon owns it, with the directory and the vocabulary that it fills.
-private final class DecoderUnderTest {
+/// A value, so that the loop over the messages holds it for its whole length.
+private struct DecoderState {
+    private let format: WireFormat
     private var decoder: MessageDecoder
     private var directory = Directory()
     private var vocabulary = Vocabulary()
     private var batch = SampleBatch()
-    /// The consumer delivers at most this many records at a time.
-    private let messagesPerBatch = 1_000
 
-    init(_ format: WireFormat) {
-        decoder = MessageDecoder(format: format, settings: DecoderSettings())
+    init(_ format: WireFormat, learns: Bool) {
+        self.format = format
+        var settings = DecoderSettings()
+        if !learns { settings.shapeBytesMax = 0 }
+        decoder = MessageDecoder(format: format, settings: settings)
     }
 
-    func decodeAll(_ corpus: Corpus) throws(BenchError) -> Int {
-        var placed = 0
+    mutating func decodeAll(_ corpus: Corpus) throws(BenchError) -> Understood {
+        var understood = Understood()
         var start = 0
         while start < corpus.ranges.count {
             let end = min(start + messagesPerBatch, corpus.ranges.count)
-            placed += try decode(corpus, start..<end)
+            try decode(corpus, start..<end)
+            // A series that nothing watches was understood, and is counted as what it is.
+            let tally = batch.tally
+            guard tally.points > 0, tally.rejected == tally.ignored else {
+                throw BenchError("\(tally.rejected) of \(tally.points) values were refused")
+            }
+            understood.values += Int(tally.points)
             start = end
         }
-        return placed
+        understood.devices = directory.count
+        return understood
     }
 
-    private func decode(_ corpus: Corpus, _ messages: Range<Int>) throws(BenchError) -> Int {
+    mutating func sample(_ corpus: Corpus, _ number: Int) throws(BenchError) -> Sample {
+        try decode(corpus, number..<number + 1)
+        guard let row = batch.rows.first, batch.rows.allSatisfy({ $0.device == row.device }) else {
+            throw BenchError("message \(number) gave no row of one device")
+        }
+        var values = batch.readings.map { Float($0.value) }
+        for (row, lanes) in zip(batch.rows, batch.lanes) {
+            for lane in 0..<16 where !lanes[lane].isNaN {
+                // A link's speed as a share of its best is no number of the message.
+                let metric = Metric(group: Int(row.group), lane: lane)
+                if metric == .pcieGenRatio || metric == .pcieWidthRatio { continue }
+                values.append(lanes[lane])
+            }
+        }
+        let time = row.time.milliseconds
+        return Sample(
+            time: format == .native ? time : time / 1_000, device: row.device.value,
+            values: values.sorted())
+    }
+
+    private mutating func decode(
+        _ corpus: Corpus, _ messages: Range<Int>
+    ) throws(BenchError) {
         let now = Instant(milliseconds: Corpus.end + 1_000)
         batch.removeAll()
         batch.partitions.append(Partition(topic: "accel.telemetry.v1", number: 0))
@@ -62,11 +93,5 @@ private final class DecoderUnderTest {
                     "message \(number) was refused: \(error.reason) at byte \(error.position)")
             }
         }
-        // A series that nothing watches was understood, and is counted as what it is.
-        let tally = batch.tally
-        guard tally.points > 0, tally.rejected == tally.ignored else {
-            throw BenchError("\(tally.rejected) of \(tally.points) values were refused")
-        }
-        return Int(tally.points)
     }
 }
