@@ -48,6 +48,8 @@ final class Board: Sendable {
     private let pointOutcomes: [Counter]
     private let deadReasons: [Undecodable.Reason: Counter]
     let readFailures, offsetGaps, recordsLost, deadLettersLost, intakeWaits: Counter
+    let seasonsRefused: Counter
+    let devicesHeld: Gauge
     let faults: Counter
     let silentTopics, clockAhead: Gauge
     let beginningsUnstored: Counter
@@ -92,6 +94,12 @@ final class Board: Sendable {
         intakeWaits = metrics.counter(
             "tocsin_intake_waits_total", "Waits of the intake for a full engine.")
         faults = metrics.counter("tocsin_faults_total", "Fault events read, such as XIDs.")
+        seasonsRefused = metrics.counter(
+            "tocsin_seasons_refused_total",
+            "Values that found no season because too many series ask for one.")
+        devicesHeld = metrics.gauge(
+            "tocsin_devices_held",
+            "Devices from which nothing is learned: in an incident or a maintenance.")
         silentTopics = metrics.gauge(
             "tocsin_input_silent_topics", "Topics from which records stopped coming.")
         clockAhead = metrics.gauge(

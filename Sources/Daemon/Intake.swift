@@ -137,6 +137,8 @@ final class Intake: Sendable {
         if now - reading.maintainedAt >= Self.maintainEvery {
             reading.pipeline.maintain(board.silences, at: now)
             reading.maintainedAt = now
+            board.seasonsRefused.raise(to: reading.pipeline.seasonsRefused)
+            board.devicesHeld.set(Double(reading.pipeline.devicesHeld))
         }
         let caughtUp = consumer.assignment.filter { index in
             consumer.isCaughtUp(index) && reading.isSilent(index, at: now)

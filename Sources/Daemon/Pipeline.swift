@@ -85,6 +85,12 @@ package struct Pipeline: ~Copyable {
         detection.frontier == .min ? nil : Instant(milliseconds: detection.frontier)
     }
 
+    /// Values that found no season because there are too many series with one.
+    var seasonsRefused: UInt64 { rules.seasonsRefused }
+
+    /// Devices from which nothing is learned.
+    var devicesHeld: Int { detection.heldCount }
+
     /// Nothing is learned from devices that a silence covers whole.
     mutating func maintain(_ silences: [Silence], at now: Instant) {
         let active = silences.filter { $0.isActive(at: now) }

@@ -17,6 +17,7 @@ extension Detection {
         guard device < devices.count, devices[device].holds < .max else { return }
         devices[device].holds += 1
         guard devices[device].holds == 1 else { return }
+        heldCount += 1
         devices[device].heldSince = max(devices[device].lastSeen, frontier)
         for group in 0..<Vocabulary.groupsMax {
             let slot = slotOf[device * Vocabulary.groupsMax + group]
@@ -31,6 +32,7 @@ extension Detection {
         guard device < devices.count, devices[device].holds > 0 else { return }
         devices[device].holds -= 1
         guard devices[device].holds == 0 else { return }
+        heldCount -= 1
         for group in 0..<Vocabulary.groupsMax {
             let slot = slotOf[device * Vocabulary.groupsMax + group]
             guard slot >= 0, let old = kept.removeValue(forKey: slot) else { continue }
