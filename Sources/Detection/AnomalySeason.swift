@@ -1,0 +1,86 @@
+/// What is usual at each hour of a day or a week, and how far the last hours lay from it.
+///
+/// Each visit to an hour is averaged and folded into its bin; a bin speaks after two visits. The
+/// residuals of the last 48 samples are averaged, and held against how much an hour usually differs
+/// from one visit to the next.
+struct AnomalySeason<let bins: Int>: Sendable {
+    private var means = InlineArray<bins, Float>(repeating: 0)
+    /// Up to 255; what counts is whether there were two, and the first few for their weight.
+    private var visits = InlineArray<bins, UInt8>(repeating: 0)
+    private var residuals = InlineArray<48, Float>(repeating: 0)
+    private var residualSum = 0.0
+    /// Mean distance between one visit and the bin before it.
+    private(set) var deviation: Float = 0
+    private var changes: UInt16 = 0
+    private var head: UInt8 = 0
+    private var bin: UInt8 = 255
+    private var visitSum = 0.0
+    private var visitCount: Float = 0
+
+    static var window: Int { 48 }
+
+    /// What this sample says, before it is learned.
+    struct Reading {
+        var bin = 0
+        /// NaN while the bin does not speak.
+        var usual = Float.nan
+        var residual: Float = 0
+        /// Mean of the last residuals, this one included.
+        var mean: Float = 0
+        /// That mean in usual deviations; 0 while unknown.
+        var z: Float = 0
+    }
+
+    /// Closes the visit to another hour, if there was one: call first.
+    @inline(__always)
+    mutating func enter(bin now: Int, weight: Float) {
+        guard now != Int(bin) else { return }
+        if visitCount > 0, Int(bin) < bins { fold(Int(bin), weight) }
+        bin = UInt8(truncatingIfNeeded: now)
+    }
+
+    private mutating func fold(_ bin: Int, _ weight: Float) {
+        let mean = Float(visitSum / Double(visitCount))
+        if visits[bin] >= 1 {
+            if changes < .max { changes += 1 }
+            let step = max(1 / Float(changes), 0.004)
+            deviation += step * (abs(mean - means[bin]) - deviation)
+        }
+        if visits[bin] < .max { visits[bin] += 1 }
+        means[bin] += max(weight, 1 / Float(visits[bin])) * (mean - means[bin])
+        visitSum = 0
+        visitCount = 0
+    }
+
+    @inline(__always)
+    mutating func read(_ value: Float) -> Reading {
+        let index = Int(bin)
+        guard index < bins, visits[index] >= 2 else {
+            let sum = residualSum - Double(residuals[Int(head)])
+            return Reading(bin: index, mean: Float(sum / 48))
+        }
+        var reading = Reading(bin: index, usual: means[index])
+        reading.residual = value - means[index]
+        let sum = residualSum + Double(reading.residual) - Double(residuals[Int(head)])
+        reading.mean = Float(sum / 48)
+        // Half of all bins were visited twice: before, the deviation is that of a few hours.
+        if Int(changes) >= bins / 2 { reading.z = abs(reading.mean) / (deviation + 1e-9) }
+        return reading
+    }
+
+    @inline(__always)
+    mutating func learn(_ value: Float, _ reading: Reading) {
+        residualSum += Double(reading.residual) - Double(residuals[Int(head)])
+        residuals[Int(head)] = reading.residual
+        head += 1
+        if head == 48 {
+            head = 0
+            // The running sum rounds; from the window itself it is as it should be.
+            var sum = 0.0
+            for index in 0..<48 { sum += Double(residuals[index]) }
+            residualSum = sum
+        }
+        visitSum += Double(value)
+        visitCount += 1
+    }
+}
