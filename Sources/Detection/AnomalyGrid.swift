@@ -38,7 +38,28 @@ struct AnomalyGrid: Sendable {
             (bits << UInt64(63 - column)).leadingZeroBitCount)
     }
 
-    /// Moves what was visited to where it lies on other axes.
+    /// Spreads what was visited over the finer cells of narrower axes.
+    mutating func zoom(
+        from old: (first: AnomalyAxis, second: AnomalyAxis),
+        to new: (first: AnomalyAxis, second: AnomalyAxis)
+    ) {
+        let side = AnomalyGrid.side
+        var columns = InlineArray<64, UInt8>(repeating: 0)
+        for column in 0..<side {
+            columns[column] = UInt8(old.second.cell(new.second.middle(column, of: side), of: side))
+        }
+        var finer = InlineArray<64, UInt64>(repeating: 0)
+        for row in 0..<side {
+            let source = rows[old.first.cell(new.first.middle(row, of: side), of: side)]
+            guard source != 0 else { continue }
+            for column in 0..<side where (source >> UInt64(columns[column])) & 1 != 0 {
+                finer[row] |= 1 << UInt64(column)
+            }
+        }
+        rows = finer
+    }
+
+    /// Moves what was visited to where it lies on wider axes.
     mutating func move(
         from old: (first: AnomalyAxis, second: AnomalyAxis),
         to new: (first: AnomalyAxis, second: AnomalyAxis)
@@ -96,6 +117,15 @@ struct AnomalyDayGrid: Sendable {
         return min(turned.trailingZeroBitCount, turned.leadingZeroBitCount + 1)
     }
 
+    mutating func zoom(from old: AnomalyAxis, to new: AnomalyAxis) {
+        let side = AnomalyDayGrid.side
+        var finer = InlineArray<32, UInt32>(repeating: 0)
+        for row in 0..<side {
+            finer[row] = rows[old.cell(new.middle(row, of: side), of: side)]
+        }
+        rows = finer
+    }
+
     mutating func move(from old: AnomalyAxis, to new: AnomalyAxis) {
         let side = AnomalyDayGrid.side
         var moved = InlineArray<32, UInt32>(repeating: 0)
@@ -111,11 +141,8 @@ struct AnomalyAxis: Sendable {
     var low = Double.infinity
     var high = -Double.infinity
 
-    /// So that a range of one value can divide; below the resolution of anything measured.
-    static let least = 1e-12
-
     var isEmpty: Bool { low > high }
-    private var range: Double { high - low + AnomalyAxis.least }
+    var range: Double { high - low + AnomalyRecords.rangeMin }
 
     func spans(_ value: Double) -> Bool { value >= low && value <= high }
 
@@ -140,5 +167,12 @@ struct AnomalyAxis: Sendable {
         if value < low { wider.low = min(value, low - slack) }
         if value > high { wider.high = max(value, high + slack) }
         return wider
+    }
+
+    /// The range that is needed, with 5 % on each side, if this one is four times as wide.
+    func tightened(to needed: AnomalyAxis) -> AnomalyAxis {
+        guard range > 4 * needed.range else { return self }
+        let slack = 0.05 * needed.range
+        return AnomalyAxis(low: needed.low - slack, high: needed.high + slack)
     }
 }

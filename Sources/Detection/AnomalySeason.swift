@@ -2,7 +2,7 @@
 ///
 /// Each visit to an hour is averaged and folded into its bin; a bin speaks after two visits. The
 /// residuals of the last 48 samples are averaged, and held against how much an hour usually differs
-/// from one visit to the next.
+/// from one visit to the next. Between the middles of two hours the usual value is a straight line.
 struct AnomalySeason<let bins: Int>: Sendable {
     private var means = InlineArray<bins, Float>(repeating: 0)
     /// Up to 255; what counts is whether there were two, and the first few for their weight.
@@ -16,20 +16,6 @@ struct AnomalySeason<let bins: Int>: Sendable {
     private var bin: UInt8 = 255
     private var visitSum = 0.0
     private var visitCount: Float = 0
-
-    static var window: Int { 48 }
-
-    /// What this sample says, before it is learned.
-    struct Reading {
-        var bin = 0
-        /// NaN while the bin does not speak.
-        var usual = Float.nan
-        var residual: Float = 0
-        /// Mean of the last residuals, this one included.
-        var mean: Float = 0
-        /// That mean in usual deviations; 0 while unknown.
-        var z: Float = 0
-    }
 
     /// Closes the visit to another hour, if there was one: call first.
     @inline(__always)
@@ -52,24 +38,34 @@ struct AnomalySeason<let bins: Int>: Sendable {
         visitCount = 0
     }
 
+    /// Holds a value against its hour, of which the share `into` has passed.
+    ///
+    /// `floor` is what the line between two hours may miss by; it adds to the usual deviation.
     @inline(__always)
-    mutating func read(_ value: Float) -> Reading {
+    mutating func read(_ value: Float, into: Float, floor: Float) -> AnomalyReading {
         let index = Int(bin)
         guard index < bins, visits[index] >= 2 else {
             let sum = residualSum - Double(residuals[Int(head)])
-            return Reading(bin: index, mean: Float(sum / 48))
+            return AnomalyReading(bin: index, mean: Float(sum / 48))
         }
-        var reading = Reading(bin: index, usual: means[index])
-        reading.residual = value - means[index]
+        var reading = AnomalyReading(bin: index, usual: means[index])
+        let offset = into - 0.5
+        let next = offset < 0 ? index - 1 : index + 1
+        let other = next < 0 ? bins - 1 : next == bins ? 0 : next
+        if visits[other] >= 2 { reading.usual += abs(offset) * (means[other] - means[index]) }
+        reading.residual = value - reading.usual
         let sum = residualSum + Double(reading.residual) - Double(residuals[Int(head)])
         reading.mean = Float(sum / 48)
         // Half of all bins were visited twice: before, the deviation is that of a few hours.
-        if Int(changes) >= bins / 2 { reading.z = abs(reading.mean) / (deviation + 1e-9) }
+        if Int(changes) >= bins / 2 {
+            reading.isKnown = true
+            reading.z = abs(reading.mean) / (deviation + floor + 1e-9)
+        }
         return reading
     }
 
     @inline(__always)
-    mutating func learn(_ value: Float, _ reading: Reading) {
+    mutating func learn(_ value: Float, _ reading: AnomalyReading) {
         residualSum += Double(reading.residual) - Double(residuals[Int(head)])
         residuals[Int(head)] = reading.residual
         head += 1
@@ -83,4 +79,17 @@ struct AnomalySeason<let bins: Int>: Sendable {
         visitSum += Double(value)
         visitCount += 1
     }
+}
+
+/// What one sample says of its hour, before it is learned.
+struct AnomalyReading: Sendable {
+    var bin = 0
+    /// NaN while the bin does not speak.
+    var usual = Float.nan
+    var residual: Float = 0
+    /// Mean of the last residuals, this one included.
+    var mean: Float = 0
+    /// That mean in usual deviations; 0 while unknown.
+    var z: Float = 0
+    var isKnown = false
 }

@@ -44,7 +44,7 @@ struct AnomalyStates: Sendable {
         guard samples >= 24, !any(outside) else {
             return placeSlowly(values, slot, samples, &novelty)
         }
-        let range = high - low + AnomalyAxis.least
+        let range = high - low + AnomalyRecords.rangeMin
         let share = (values - low) / range * AnomalyStates.sides
         let most = AnomalyStates.sides - 1
         for lane in 0..<8 {
@@ -78,7 +78,7 @@ struct AnomalyStates: Sendable {
             case 3: distance = Float(day.distance(Int(cells[6]), slot)) / 32
             default: distance = Float(dayMean.distance(Int(cells[7]), slot)) / 32
             }
-            novelty[6 + grid] = distance / 0.2
+            novelty[6 + grid] = distance * AnomalyScore.perRange
         }
     }
 
@@ -118,14 +118,14 @@ struct AnomalyStates: Sendable {
             let (first, second) = (axis(one), axis(two))
             guard !first.isEmpty else {
                 place.beyond |= 1 << UInt8(grid)
-                novelty[6 + grid] = 1 / 0.2
+                novelty[6 + grid] = AnomalyScore.perRange
                 continue
             }
             guard first.spans(values[one]), second.spans(values[two]) else {
                 place.beyond |= 1 << UInt8(grid)
                 let away = max(first.distance(to: values[one]), second.distance(to: values[two]))
                 let all = min(away + 1 / Double(side), AnomalyStates.noveltyMax)
-                novelty[6 + grid] = Float(all / 0.2)
+                novelty[6 + grid] = Float(all) * AnomalyScore.perRange
                 continue
             }
             place.cells[one] = Int32(first.cell(values[one], of: side))
@@ -167,12 +167,48 @@ struct AnomalyStates: Sendable {
         }
     }
 
+    /// Narrows the axes that span four times what the series now does, after a glitch or a move.
+    ///
+    /// The ranges are those of the records, which shrink: of the value, and of its means of 6, 12
+    /// and 48.
+    mutating func tighten(
+        value: AnomalyAxis, six: AnomalyAxis, twelve: AnomalyAxis, many: AnomalyAxis
+    ) {
+        for grid in 0..<AnomalyStates.count {
+            let (one, two) = AnomalyStates.lanes(grid)
+            let old = (first: axis(one), second: axis(two))
+            guard !old.first.isEmpty else { continue }
+            let seconds = [value, twelve, many]
+            let first = grid == 4 ? six : value
+            let new = (
+                first: old.first.tightened(to: first),
+                second: old.second.tightened(to: grid < 3 ? seconds[grid] : first)
+            )
+            guard new.first.range < old.first.range || new.second.range < old.second.range else {
+                continue
+            }
+            set(grid, new)
+            switch grid {
+            case 0: lag.zoom(from: old, to: new)
+            case 1: short.zoom(from: old, to: new)
+            case 2: long.zoom(from: old, to: new)
+            case 3: day.zoom(from: old.first, to: new.first)
+            default: dayMean.zoom(from: old.first, to: new.first)
+            }
+        }
+    }
+
+    private mutating func set(_ grid: Int, _ axes: (first: AnomalyAxis, second: AnomalyAxis)) {
+        let (one, two) = AnomalyStates.lanes(grid)
+        (low[one], high[one]) = (axes.first.low, axes.first.high)
+        (low[two], high[two]) = (axes.second.low, axes.second.high)
+    }
+
     private mutating func grow(_ grid: Int, _ a: Double, _ b: Double) {
         let (one, two) = AnomalyStates.lanes(grid)
         let old = (first: axis(one), second: axis(two))
         let new = (first: old.first.taking(a), second: old.second.taking(b))
-        (low[one], high[one]) = (new.first.low, new.first.high)
-        (low[two], high[two]) = (new.second.low, new.second.high)
+        set(grid, new)
         guard !old.first.isEmpty else { return }
         switch grid {
         case 0: lag.move(from: old, to: new)

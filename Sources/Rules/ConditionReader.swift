@@ -190,7 +190,7 @@ extension ConditionReader {
         "threshold", "state", "delta", "rate", "zscore", "flatline", "steady", "absence",
         "completeness", "event",
         "count", "peer", "cusum", "usual", "duration", "forecast",
-        "seasonal",
+        "seasonal", "anomaly",
     ]
 
     private func readLeaf(_ section: Section, inDevice: Bool) -> Condition? {
@@ -253,7 +253,7 @@ extension ConditionReader {
             section.report(
                 "'\(leaf.metric)' is a counter: ask its 'rate' or 'delta', not a threshold")
         case ("zscore", .state), ("peer", .state), ("cusum", .state), ("forecast", .state),
-            ("seasonal", .state):
+            ("seasonal", .state), ("anomaly", .state):
             section["detector"]?.report(
                 "'\(detector)' asks a level, and '\(leaf.metric)' is a state")
         default: break
@@ -328,6 +328,9 @@ extension ConditionReader {
         case "seasonal":
             statistics += 1
             return .seasonal(readSeasonal(section))
+        case "anomaly":
+            statistics += 1
+            return .anomaly(readAnomaly(section))
         case "usual":
             facts += 1
             return .usual(window: section["window"]?.milliseconds() ?? 604_800_000)
@@ -505,6 +508,19 @@ extension ConditionReader {
             section["every"]?.report("'every' must be 10s to 1h")
         }
         test.isDaily = section["season"]?.choice([("week", false), ("day", true)]) ?? false
+        return test
+    }
+
+    private func readAnomaly(_ section: Section) -> AnomalyTest {
+        var test = AnomalyTest()
+        test.isSensitive =
+            section["profile"]?.choice([("paging", false), ("sensitive", true)]) ?? false
+        test.every = section["every"]?.milliseconds() ?? test.every
+        if !(10_000...3_600_000).contains(test.every) {
+            section["every"]?.report("'every' must be 10s to 1h")
+        }
+        let hours = section["utc_offset_hours"]?.number(in: -14...14) ?? 0
+        test.offset = Int64((hours * 3_600_000).rounded())
         return test
     }
 

@@ -54,7 +54,7 @@ struct CompiledLeaf {
     enum Kind: UInt8 {
         case threshold, state, delta, rate, zscore, flatline, steady, absence, event, count
         case completeness
-        case peer, cusum, usual, duration, forecast, seasonal
+        case peer, cusum, usual, duration, forecast, seasonal, anomaly
     }
 
     var kind = Kind.threshold
@@ -90,7 +90,8 @@ struct CompiledLeaf {
     /// Its slot among the peers' cached cohorts.
     var peerSlot: Int32 = -1
     var seasonal = SeasonalTest()
-    /// Its number among the leaves that ask for a season.
+    var anomaly = AnomalyTest()
+    /// Its number among the leaves that ask for a season or an anomaly score.
     var season: Int32 = -1
 }
 
@@ -134,7 +135,7 @@ struct Program {
     var deviceRules = 0
     var groupRules = [Int](repeating: 0, count: CohortKind.allCases.count)
     var peerSlots = 0
-    /// Leaves that ask for a season, each with the root of its rule and the scope it is asked of.
+    /// Leaves that ask for a season or an anomaly score, each with the root of its rule and the scope it is asked of.
     var seasons: [(root: Int, group: CohortKind?)] = []
     var groupsWithZ: UInt16 = 0
     /// Codes that counts ask for; empty for any.
@@ -475,6 +476,12 @@ extension Program {
         case .seasonal(let test):
             compiled.kind = .seasonal
             compiled.seasonal = test
+            compiled.isExhaustive = true
+            compiled.season = Int32(seasons.count)
+            seasons.append((rootInWork, group))
+        case .anomaly(let test):
+            compiled.kind = .anomaly
+            compiled.anomaly = test
             compiled.isExhaustive = true
             compiled.season = Int32(seasons.count)
             seasons.append((rootInWork, group))

@@ -150,6 +150,7 @@ package enum Test: Sendable {
     case duration(DurationTest)
     case forecast(ForecastTest)
     case seasonal(SeasonalTest)
+    case anomaly(AnomalyTest)
 }
 
 package struct StateTest: Sendable {
@@ -228,4 +229,13 @@ package struct SeasonalTest: Sendable {
     package var every: Int64 = 300_000
     /// The hours of a day instead of those of a week.
     package var isDaily = false
+}
+
+package struct AnomalyTest: Sendable {
+    /// For a person who looks, instead of for a page.
+    package var isSensitive = false
+    /// One mean stands for so many milliseconds.
+    package var every: Int64 = 300_000
+    /// Of the local time whose days and weeks count, from UTC, milliseconds.
+    package var offset: Int64 = 0
 }

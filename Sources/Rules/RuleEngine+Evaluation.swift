@@ -155,6 +155,8 @@ extension RuleEngine {
             return duration(leaf, value, now, timeAt: time, at: number, inDevice: true, isFiring)
         case .seasonal:
             return seasonal(leaf, nil, device, value, now, isFiring, detection)
+        case .anomaly:
+            return anomaly(leaf, nil, device, value, now, detection)
         default:
             return .unknown
         }
@@ -495,17 +497,46 @@ extension RuleEngine {
         _ leaf: CompiledLeaf, _ group: CohortKind?, _ subject: Int, _ value: Float, _ now: Int64,
         _ isFiring: Bool, _ detection: borrowing Detection
     ) -> Truth {
-        let z = seasons.feed(
-            leaf.seasonal, leaf.season, subject, value, at: now,
-            learns: !isHeld(group, subject, detection), group: group?.rawValue ?? -1,
-            name: { group.map { detection.cohorts.name($0, Int32(subject)) } ?? "" })
-        guard let z else { return .unknown }
+        let test = leaf.seasonal
+        let learns = !isHeld(group, subject, detection)
+        let z = seasons.update(
+            leaf.season, subject, group: group?.rawValue ?? -1,
+            name: { group.map { detection.cohorts.name($0, Int32(subject)) } ?? "" },
+            make: { Season(every: test.every, daily: test.isDaily, floor: test.floor) },
+            feed: { season -> Float? in
+                season.feed(value, at: now, learns: learns)
+                return season.z
+            })
+        guard let z = z ?? nil else { return .unknown }
         let limit = isFiring ? leaf.seasonal.z * 0.8 : leaf.seasonal.z
         switch leaf.seasonal.direction {
         case .up: return Truth(z > limit)
         case .down: return Truth(z < -limit)
         case .both: return Truth(abs(z) > limit)
         }
+    }
+
+    /// Whether the series is as unlike itself as it takes, or was so a short while ago.
+    mutating func anomaly(
+        _ leaf: CompiledLeaf, _ group: CohortKind?, _ subject: Int, _ value: Float, _ now: Int64,
+        _ detection: borrowing Detection
+    ) -> Truth {
+        let test = leaf.anomaly
+        let learns = !isHeld(group, subject, detection)
+        let holds = watches.update(
+            leaf.season, subject, group: group?.rawValue ?? -1,
+            name: { group.map { detection.cohorts.name($0, Int32(subject)) } ?? "" },
+            make: {
+                var profile = test.isSensitive ? AnomalyProfile.sensitive : .paging
+                profile.offsetMilliseconds = test.offset
+                return AnomalyWatch(profile, every: test.every)
+            },
+            feed: { watch -> Bool? in
+                watch.feed(value, at: now, learns: learns)
+                return watch.score == nil ? nil : watch.alert != nil
+            })
+        guard let holds = holds ?? nil else { return .unknown }
+        return Truth(holds)
     }
 
     mutating func duration(

@@ -87,6 +87,7 @@ extension RuleEngine {
         if let group {
             return evidence(leaf, of: group, subject, now, "\(group)", name, unit, detection)
         }
+        if leaf.kind == .anomaly { return reasons(leaf, subject, name, unit) }
         if leaf.kind == .seasonal {
             guard let season = seasons[leaf: leaf.season, subject], let mean = season.mean else {
                 return nil
@@ -157,6 +158,7 @@ extension RuleEngine {
             }
             return Finding.Evidence(
                 name: name, value: Double(mean), unit: unit, against: Wording.usual(season, unit))
+        case .anomaly: return reasons(leaf, subject, name, unit)
         default: break
         }
         guard let value = aggregate(leaf, group, Int32(subject), now, detection) else { return nil }
@@ -169,6 +171,15 @@ extension RuleEngine {
             against = "usual \(Wording.quantity(Double(usual), unit))"
         }
         return Finding.Evidence(name: name, value: Double(value), unit: unit, against: against)
+    }
+
+    /// The value that was unlike its series, and why.
+    private func reasons(
+        _ leaf: CompiledLeaf, _ subject: Int, _ name: String, _ unit: String
+    ) -> Finding.Evidence? {
+        guard let alert = watches[leaf: leaf.season, subject]?.alert else { return nil }
+        return Finding.Evidence(
+            name: name, value: alert.value, unit: unit, against: Wording.reasons(alert, unit))
     }
 
     /// What its peers show instead.

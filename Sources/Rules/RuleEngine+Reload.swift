@@ -201,6 +201,7 @@ extension RuleEngine {
         let after = program.seasons.indices.filter { program.seasons[$0].root == target.root }
         for (one, other) in zip(before, after) {
             seasons.copy(from: old.seasons, leaf: Int32(one), to: Int32(other))
+            watches.copy(from: old.watches, leaf: Int32(one), to: Int32(other))
         }
     }
 

@@ -300,6 +300,8 @@ extension RuleEngine {
             return Forecast.truth(leaf, now, &groupPools[kind], timeAt: time, at: number)
         case .seasonal:
             return seasonal(leaf, group, Int(subject), value, now, isFiring, detection)
+        case .anomaly:
+            return anomaly(leaf, group, Int(subject), value, now, detection)
         default: return .unknown
         }
     }
@@ -469,6 +471,9 @@ extension RuleEngine {
         groupPools[kind.rawValue].reset(Int(index))
         let asked = program.seasons.indices.filter { program.seasons[$0].group == kind }
         seasons.park(
+            Int(index), leaves: asked.map(Int32.init), group: kind.rawValue,
+            name: detection.cohorts.name(kind, index))
+        watches.park(
             Int(index), leaves: asked.map(Int32.init), group: kind.rawValue,
             name: detection.cohorts.name(kind, index))
     }

@@ -39,7 +39,11 @@ package struct RuleEngine: ~Copyable, Sendable {
     var history = FaultHistory()
     var eventStates: [EventKey: EventState] = [:]
     var groupEmptySince: [GroupPlace: Int64] = [:]
-    var seasons = SeasonTable()
+    /// 64 MiB of profiles: all services and jobs of a site fit, the devices of a large fleet do not.
+    var seasons = LearnerTable<Season>(entriesMax: 32_768, bytesEach: 2_200)
+    /// 256 MiB of scores.
+    var watches = LearnerTable<AnomalyWatch>(
+        entriesMax: 65_536, bytesEach: MemoryLayout<AnomalyWatch>.stride)
     var lastStep: Int64 = .min
 
     // Scratch, empty between calls.
@@ -101,9 +105,16 @@ package struct RuleEngine: ~Copyable, Sendable {
     /// Values that found no season because there are too many series with one.
     package var seasonsRefused: UInt64 { seasons.refused }
 
+    /// Values that found no anomaly score because there are too many series with one.
+    package var watchesRefused: UInt64 { watches.refused }
+
+    /// Series with an anomaly score, 4 KB each; none without a rule that asks.
+    package var watchCount: Int { watches.count }
+
     /// Bytes of state behind all devices and groups.
     package var bytes: Int {
         devicePool.bytes + deviceStates.bytes + values.count * 8 + marks.count * 32 + seasons.bytes
+            + watches.bytes
             + groupPools.reduce(0) { $0 + $1.bytes } + groupStates.reduce(0) { $0 + $1.bytes }
     }
 

@@ -161,7 +161,7 @@ enum Wording {
         case .cusum:
             "against its own past, summed beyond "
                 + quantity(Double(leaf.cusum.deadband), leaf.cusum.isRelative ? "change" : unit)
-        case .delta, .absence, .completeness, .event, .count, .seasonal: ""
+        case .delta, .absence, .completeness, .event, .count, .seasonal, .anomaly: ""
         }
     }
 
@@ -202,6 +202,11 @@ enum Wording {
         let rate = "\(verb) \(quantity(slope, unit)) \(isSlow ? "an hour" : "a minute")"
         guard left >= 0, left < 1e9 else { return "\(rate), limit \(limit)" }
         return "\(rate), at \(limit) in \(duration(Int64((left / 60).rounded(.up)) * 60_000))"
+    }
+
+    /// Why a series is unlike itself: `never so with a mean of 0.41 over 48 samples, …`.
+    static func reasons(_ alert: AnomalyAlert, _ unit: String) -> String {
+        alert.parts.map { $0.words { quantity($0, unit) } }.joined(separator: "; ")
     }
 
     /// `usual 0.41 at this hour, 6.2 deviations below`.
