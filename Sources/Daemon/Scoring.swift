@@ -120,8 +120,10 @@ package struct Scoring {
         _ row: RowReader.Row, _ score: AnomalyDevice.Score, _ rows: RowReader
     ) -> String {
         let parts = score.parts.map { part in
-            let metric = isMultivariate ? rows.columns[part.metric] + ": " : ""
-            return metric + part.part.words { Scoring.number($0) }
+            let words = part.part.words { Scoring.number($0) }
+            guard isMultivariate else { return words }
+            return (part.metric.map { rows.columns[$0] } ?? "what they have not in common")
+                + ": " + words
         }
         return "\(row.text) score \(Scoring.number(Double(score.total))): "
             + parts.joined(separator: "; ")

@@ -55,7 +55,7 @@ struct AnomalySeason<let bins: Int>: Sendable {
         if visits[other] >= 2 { reading.usual += abs(offset) * (means[other] - means[index]) }
         reading.residual = value - reading.usual
         let sum = residualSum + Double(reading.residual) - Double(residuals[Int(head)])
-        reading.mean = Float(sum / 48)
+        reading.mean = Float(sum * (1.0 / 48))
         // Half of all bins were visited twice: before, the deviation is that of a few hours.
         if Int(changes) >= bins / 2 {
             reading.isKnown = true

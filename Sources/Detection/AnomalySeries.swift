@@ -18,24 +18,20 @@ package struct AnomalySeries: Sendable {
     private var states = AnomalyStates()
     /// Samples taken.
     package private(set) var count: UInt32 = 0
-    private var sinceAlert: UInt32 = .max
+    private var judge = AnomalyJudge()
     /// Samples since one so far off that it may be a glitch.
     private var sinceStrange: UInt32 = .max
-    /// What a score must exceed to alert again early.
-    private var bar = 0.0
-    /// Mean evidence of about the last five samples.
-    private var recent = 0.0
     /// Milliseconds of the newest sample.
     package private(set) var newest: Int64 = .min
 
     package init() {}
 
-    /// Takes one sample.
+    /// Takes one sample; `explains` asks for the parts of much evidence that is no alert, too.
     ///
     /// - Returns: nil where it cannot be trusted: not finite, absurdly large, or of a time before
     ///   the newest.
     package mutating func push(
-        _ value: Double, at milliseconds: Int64, _ profile: AnomalyProfile
+        _ value: Double, at milliseconds: Int64, _ profile: AnomalyProfile, explains: Bool = false
     ) -> AnomalyScore? {
         guard abs(value) <= AnomalySeries.valueMax, milliseconds >= newest else { return nil }
         if count == 0 { origin = value }
@@ -43,7 +39,7 @@ package struct AnomalySeries: Sendable {
         let moment = AnomalyMoment(milliseconds &+ profile.offsetMilliseconds)
         let n = Int(count)
         let asked = value - origin
-        if n >= 96, isStrange(asked) { return passOver(asked, profile) }
+        if n >= 96, isStrange(asked) { return passOver(asked, profile, explains) }
         let y = Float(records.bounded(asked, origin: origin, ranges: AnomalyRecords.growthMax))
         let lagged = n >= 6 ? records.value(back: 6) : y
         var means = records.advance(y, count: n)
@@ -70,11 +66,9 @@ package struct AnomalySeries: Sendable {
             for stream in 0..<11 { product *= 1 + Double(novelty[stream]) }
         }
         let evidence = naturalLogarithm(product)
-        recent += 0.2 * (evidence - recent)
-        let total = min(evidence, profile.support * recent) * age(profile)
-        let alerts = judge(total, profile)
+        let (total, alerts) = judge.decide(evidence, after: count, profile)
         var parts: [AnomalyPart] = []
-        if alerts {
+        if alerts || (explains && evidence > AnomalySeries.explainedMin) {
             let context = AnomalyContext(
                 origin: origin, value: asked, lagged: lagged, means: means, low: records.low,
                 high: records.high, moment: moment, ofDay: ofDay, ofWeek: ofWeek)
@@ -108,7 +102,9 @@ package struct AnomalySeries: Sendable {
     /// Scores a value that is so far off that it is not learned, unless another one follows.
     ///
     /// One reading of a million would make every range and every cell too wide to see by.
-    private mutating func passOver(_ asked: Double, _ profile: AnomalyProfile) -> AnomalyScore {
+    private mutating func passOver(
+        _ asked: Double, _ profile: AnomalyProfile, _ explains: Bool
+    ) -> AnomalyScore {
         let (low, high) = (records.low[0], records.high[0])
         let away = max(asked - high, low - asked) / (high - low + AnomalyRecords.rangeMin)
         var novelty = SIMD16<Float>()
@@ -118,44 +114,20 @@ package struct AnomalySeries: Sendable {
         var product = 1.0
         for stream in 0..<10 { product *= 1 + Double(novelty[stream]) }
         let evidence = naturalLogarithm(product)
-        recent += 0.2 * (evidence - recent)
-        let total = min(evidence, profile.support * recent) * age(profile)
         let cause = AnomalyPart.Cause.record(
             samples: 1, mean: asked + origin, low: low + origin, high: high + origin)
-        let alerts = judge(total, profile)
+        let (total, alerts) = judge.decide(evidence, after: count, profile)
         return AnomalyScore(
             total: Float(total), evidence: Float(evidence), novelty: novelty, alerts: alerts,
-            parts: alerts ? [AnomalyPart(cause: cause, share: 1)] : [])
-    }
-
-    /// To a young series most states are new: what it says counts less.
-    @inline(__always)
-    private func age(_ profile: AnomalyProfile) -> Double {
-        let samples = Double(count) + 1
-        return samples / (samples + profile.youthSamples)
+            parts: alerts || explains ? [AnomalyPart(cause: cause, share: 1)] : [])
     }
 
     /// Further off than this, a value waits for another one: what comes once is a glitch.
     private static var strangeRanges: Double { 20 }
+    private static var explainedMin: Double { 0.5 }
     private static var valueMax: Double { 0x1p62 }
     /// Of the range of the mean of 12: the line between two hours is no better than that.
     private static var seasonFloor: Float { 0.01 }
-
-    @inline(__always)
-    private mutating func judge(_ total: Double, _ profile: AnomalyProfile) -> Bool {
-        let isQuiet = sinceAlert < profile.quietSamples && total <= bar
-        guard count >= profile.warmSamples, total >= profile.threshold, !isQuiet else {
-            if sinceAlert < .max { sinceAlert += 1 }
-            bar *= AnomalySeries.decay
-            return false
-        }
-        sinceAlert = 1
-        bar = total * profile.escalation * AnomalySeries.decay
-        return true
-    }
-
-    /// exp(-1/90): what is seven times as bad at once is as bad as before after 175 samples.
-    private static var decay: Double { 0.988_950_394_274_346 }
 
     private mutating func tighten() {
         func axis(_ lane: Int) -> AnomalyAxis {
@@ -175,7 +147,7 @@ package struct AnomalyScore: Sendable {
     /// Of each stream, in units of what makes it count.
     package var novelty: SIMD16<Float>
     package var alerts: Bool
-    /// Why, the weightiest first; only of an alert.
+    /// Why, the weightiest first; of an alert, or where it was asked for.
     package var parts: [AnomalyPart] = []
 
     /// A distance of a fifth of a range counts as one.

@@ -135,10 +135,11 @@ final class KernelSubject {
         flags = [TickFlags](repeating: TickFlags(), count: columns.batch)
     }
 
-    /// `rounds` rounds a call, counted in lanes.
-    func side(rounds: Int) -> Side {
-        let lanes = Double(rounds * ticks * 16)
-        return Side(name: "Tocsin, \(blocks.instructionSet)") { () throws(BenchError) in
+    /// `rounds` rounds a call, counted in lanes, or in ticks of 16.
+    func side(rounds: Int, inTicks: Bool = false) -> Side {
+        let lanes = Double(rounds * ticks * (inTicks ? 1 : 16))
+        let what = inTicks ? "kernel ticks of 16 lanes" : "Tocsin"
+        return Side(name: "\(what), \(blocks.instructionSet)") { () throws(BenchError) in
             self.run(rounds: rounds)
             return lanes
         }

@@ -9,6 +9,7 @@ enum ScoreCommand {
                 input: arguments["input"] ?? "", output: arguments["output"] ?? "", profile: name)
         else { throw UsageError("'--profile' must be sensitive or paging, not '\(name)'") }
         scoring.explains = arguments.has("explain")
+        scoring.isMultivariate = arguments.has("multivariate")
         let tally = try scoring.run { say($0) }
         say(
             "\(tally.files) files, \(tally.rows) rows, \(tally.alerts) alerts, profile \(name)")

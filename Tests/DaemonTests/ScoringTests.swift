@@ -142,6 +142,22 @@ import Testing
         }
     }
 
+    @Test func `several columns of one device have one score`() throws {
+        defer { try? FileManager.default.removeItem(at: folder) }
+        var text = "timestamp,power,label,temperature\n"
+        for (index, line) in recording().split(separator: "\n").dropFirst().enumerated() {
+            text += "\(line),0,\(index == 700 ? "" : "41.\(index % 7)")\n"
+        }
+        try write(text)
+        let (tally, said) = try run(multivariate: true)
+        #expect(tally.rows == 1_440 && tally.skipped == 0)
+        #expect(
+            said.contains { $0.hasPrefix("a/one.csv:1402 ") && $0.contains("power: ") }, "\(said)")
+        let lines = try lines()
+        #expect(lines[0] == "timestamp,value,anomaly_score,label")
+        #expect(lines[701].hasPrefix("2014-03-03 10:20:00,50.") && lines[701].hasSuffix(",0.0,0"))
+    }
+
     @Test func `no folder, an empty one and an unknown profile are refused`() throws {
         defer { try? FileManager.default.removeItem(at: folder) }
         #expect(throws: StartFailure.self) { try run() }

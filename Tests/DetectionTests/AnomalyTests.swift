@@ -221,6 +221,58 @@ import Testing
         #expect(watch.score == score)
     }
 
+    /// Two metrics that rise and fall together, and two that have nothing to do with them.
+    private static func device(_ step: Int, _ weather: inout Weather, parted: Bool) -> [Double] {
+        let load = 0.5 + 0.4 * sin(Double(step) / 37) * cos(Double(step) / 101)
+        let noise = (0..<4).map { _ in weather.unit() - 0.5 }
+        let temperature = parted ? 1 - load : load
+        return [
+            300 + 300 * load + 4 * noise[0], 40 + 30 * temperature + noise[1], noise[2],
+            5 + noise[3],
+        ]
+    }
+
+    @Test func `metrics that part are found, though no value of theirs is new`() throws {
+        var weather = Weather(seed: 3)
+        var device = AnomalyDevice(metrics: 4)
+        var alone = AnomalySeries()
+        var before = 0
+        for step in 0..<6_000 {
+            let values = Self.device(step, &weather, parted: false)
+            let time = Int64(step) * 5 * Self.minute
+            if device.push(values, at: time, .paging)?.alerts == true { before += 1 }
+            _ = alone.push(values[1], at: time, .paging)
+        }
+        #expect(before <= 6, "\(before) alerts in three weeks in which nothing was wrong")
+        var found: AnomalyDevice.Score?
+        for step in 6_000..<6_060 where found == nil {
+            let values = Self.device(step, &weather, parted: true)
+            let score = device.push(values, at: Int64(step) * 5 * Self.minute, .paging)
+            if let score, score.alerts { found = score }
+        }
+        let score = try #require(found)
+        #expect(score.parts.contains { $0.metric == nil }, "\(score.parts)")
+    }
+
+    @Test func `a device whose metrics come and go, or are none, traps nothing`() throws {
+        var weather = Weather(seed: 8)
+        var device = AnomalyDevice(metrics: 3)
+        for step in 0..<3_000 {
+            var values = (0..<(step % 5)).map { _ in weather.unit() * 1e3 }
+            if step % 3 == 0, !values.isEmpty { values[0] = .nan }
+            if step % 11 == 0, values.count > 1 { values[1] = 1e300 }
+            if step % 13 == 0 { values = [1e18, -1e18, 1e18] }
+            if let score = device.push(values, at: Int64(step) * Self.minute, .sensitive) {
+                #expect(score.total.isFinite && score.total >= 0, "step \(step)")
+            }
+        }
+        let missing = device.push([.nan, .nan, .nan], at: .max, .sensitive)
+        #expect(missing == nil)
+        var none = AnomalyDevice(metrics: 0)
+        let empty = none.push([], at: 0, .sensitive)
+        #expect(empty == nil)
+    }
+
     @Test func `the logarithm is one`() {
         for value in [1, 1.0001, 1.4142, 1.4143, 2, 2.5, 1e3, 1e9, 1e120, 1e300] {
             #expect(abs(naturalLogarithm(value) - log(value)) <= 1e-7 * max(1, log(value)))
