@@ -65,7 +65,7 @@ struct AnomalySeason<let bins: Int>: Sendable {
     }
 
     @inline(__always)
-    mutating func learn(_ value: Float, _ reading: AnomalyReading) {
+    mutating func learn(_ value: Float, _ reading: AnomalyReading, _ isLearned: Bool) {
         residualSum += Double(reading.residual) - Double(residuals[Int(head)])
         residuals[Int(head)] = reading.residual
         head += 1
@@ -76,6 +76,7 @@ struct AnomalySeason<let bins: Int>: Sendable {
             for index in 0..<48 { sum += Double(residuals[index]) }
             residualSum = sum
         }
+        guard isLearned else { return }
         visitSum += Double(value)
         visitCount += 1
     }

@@ -26,12 +26,16 @@ package struct AnomalySeries: Sendable {
 
     package init() {}
 
-    /// Takes one sample; `explains` asks for the parts of much evidence that is no alert, too.
+    /// Takes one sample.
+    ///
+    /// `explains` asks for the parts of much evidence that is no alert, too. Without `learns` the
+    /// sample is scored and moves the means, but does not become part of what is known.
     ///
     /// - Returns: nil where it cannot be trusted: not finite, absurdly large, or of a time before
     ///   the newest.
     package mutating func push(
-        _ value: Double, at milliseconds: Int64, _ profile: AnomalyProfile, explains: Bool = false
+        _ value: Double, at milliseconds: Int64, _ profile: AnomalyProfile, explains: Bool = false,
+        learns: Bool = true
     ) -> AnomalyScore? {
         guard abs(value) <= AnomalySeries.valueMax, milliseconds >= newest else { return nil }
         if count == 0 { origin = value }
@@ -75,11 +79,14 @@ package struct AnomalySeries: Sendable {
             parts = context.parts(novelty)
         }
 
-        // From here on it is part of what came before.
-        records.learn(means, count: n)
-        states.visit(pairs, slot: moment.slotOfDay, samples: n, place)
-        day.learn(y, ofDay)
-        week.learn(y, ofWeek)
+        // From here on it is part of what came before. The first samples are all there is to know.
+        let isLearned = learns || n < 96
+        if isLearned {
+            records.learn(means, count: n)
+            states.visit(pairs, slot: moment.slotOfDay, samples: n, place)
+        }
+        day.learn(y, ofDay, isLearned)
+        week.learn(y, ofWeek, isLearned)
         if n % 96 == 95 { tighten() }
         if count < .max { count += 1 }
         return AnomalyScore(

@@ -48,8 +48,10 @@ package struct AnomalyWatch: Sendable {
 
     private mutating func close() {
         let mean = sum / Double(count)
-        guard let found = series.push(
-            mean, at: interval &* every, profile, learns: isLearned) else { return }
+        guard
+            let found = series.push(
+                mean, at: interval &* every, profile, learns: isLearned)
+        else { return }
         score = found.total
         if found.alerts {
             alert = AnomalyAlert(value: mean, score: found.total, parts: found.parts)

@@ -193,6 +193,32 @@ import Testing
         }
     }
 
+    @Test func `what is not to be learned is scored and stays unknown`() throws {
+        var (series, weather, time) = AnomalyTests.grown()
+        var twin = series
+        for _ in 0..<600 {
+            time += 5 * AnomalyTests.minute
+            let value = weather.value(at: time) + 40
+            let held = series.push(value, at: time, .paging, learns: false)
+            let free = twin.push(value, at: time, .paging)
+            #expect(held != nil && free != nil)
+        }
+        time += 5 * AnomalyTests.minute
+        let value = weather.value(at: time) + 40
+        let held = series.push(value, at: time, .paging, learns: false)
+        let free = twin.push(value, at: time, .paging)
+        #expect(try #require(held).evidence > 5)
+        #expect(try #require(free).evidence < 2)
+        // When it is over, the old level is known as before.
+        for _ in 0..<200 {
+            time += 5 * AnomalyTests.minute
+            _ = series.push(weather.value(at: time), at: time, .paging)
+        }
+        time += 5 * AnomalyTests.minute
+        let back = series.push(weather.value(at: time), at: time, .paging)
+        #expect(try #require(back).evidence < 0.5)
+    }
+
     @Test func `a watch averages, holds its alert, and lets go when it is calm`() throws {
         var weather = Weather(seed: 11)
         var watch = AnomalyWatch(.sensitive, every: 5 * AnomalyTests.minute)
