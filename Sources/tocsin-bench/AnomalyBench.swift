@@ -78,13 +78,21 @@ final class AnomalySubject {
 
     private func run(rounds: Int, _ order: [Int]) {
         for _ in 0..<rounds {
-            let time = Int64(step) * 300_000
-            let usual = day[step % 288]
-            for index in order {
-                let value = usual + noise[(index &* 31 &+ step &* 7) & 4_095]
-                _ = series[index].push(value, at: time, .sensitive)
-            }
+            AnomalySubject.push(&series, order, step, usual: day[step % 288], noise)
             step += 1
+        }
+    }
+
+    /// The array is entered once: at each series, that would be a part of what is measured.
+    private static func push(
+        _ series: inout [AnomalySeries], _ order: [Int], _ step: Int, usual: Double,
+        _ noise: [Double]
+    ) {
+        let time = Int64(step) * 300_000
+        let profile = AnomalyProfile.sensitive
+        for index in order {
+            let value = usual + noise[(index &* 31 &+ step &* 7) & 4_095]
+            _ = series[index].push(value, at: time, profile)
         }
     }
 }
