@@ -48,7 +48,7 @@ final class Board: Sendable {
     private let pointOutcomes: [Counter]
     private let deadReasons: [Undecodable.Reason: Counter]
     let readFailures, offsetGaps, recordsLost, deadLettersLost, intakeWaits: Counter
-    let seasonsRefused: Counter
+    let seasonsRefused, watchesRefused: Counter
     let devicesHeld: Gauge
     let faults: Counter
     let silentTopics, clockAhead: Gauge
@@ -97,6 +97,9 @@ final class Board: Sendable {
         seasonsRefused = metrics.counter(
             "tocsin_seasons_refused_total",
             "Values that found no season because too many series ask for one.")
+        watchesRefused = metrics.counter(
+            "tocsin_anomaly_series_refused_total",
+            "Values that got no anomaly score because too many series ask for one.")
         devicesHeld = metrics.gauge(
             "tocsin_devices_held",
             "Devices from which nothing is learned: in an incident or a maintenance.")

@@ -138,6 +138,7 @@ final class Intake: Sendable {
             reading.pipeline.maintain(board.silences, at: now)
             reading.maintainedAt = now
             board.seasonsRefused.raise(to: reading.pipeline.seasonsRefused)
+            board.watchesRefused.raise(to: reading.pipeline.watchesRefused)
             board.devicesHeld.set(Double(reading.pipeline.devicesHeld))
         }
         let caughtUp = consumer.assignment.filter { index in

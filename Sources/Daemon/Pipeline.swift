@@ -88,6 +88,9 @@ package struct Pipeline: ~Copyable {
     /// Values that found no season because there are too many series with one.
     var seasonsRefused: UInt64 { rules.seasonsRefused }
 
+    /// Values that got no anomaly score because there are too many series with one.
+    var watchesRefused: UInt64 { rules.watchesRefused }
+
     /// Devices from which nothing is learned.
     var devicesHeld: Int { detection.heldCount }
 
