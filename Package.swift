@@ -95,8 +95,8 @@ let package = Package(
         .executableTarget(
             name: "tocsin-bench",
             dependencies: [
-                "Fleet", "Configuration", "RollingStatistics", "Telemetry", "Rules", "Kafka",
-                "Daemon", "Simulation",
+                "Fleet", "Configuration", "RollingStatistics", "Telemetry", "Detection", "Rules",
+                "Kafka", "Daemon", "Simulation",
             ],
             swiftSettings: house),
 

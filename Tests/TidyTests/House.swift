@@ -68,8 +68,9 @@ let house: [Room] = [
     Room(
         name: "tocsin-bench", pure: false,
         mayImport: [
-            "Fleet", "Configuration", "RollingStatistics", "Telemetry", "Rules", "Kafka", "Daemon",
-            "Simulation",
+            "Fleet", "Configuration", "RollingStatistics", "Telemetry", "Detection", "Rules",
+            "Kafka",
+            "Daemon", "Simulation",
         ]),
 ]
 
