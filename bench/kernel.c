@@ -6,6 +6,19 @@
 #include <string.h>
 #include <sys/mman.h>
 
+/// Two lines of each of four blocks to come, as the kernel under test asks for them.
+static inline __attribute__((always_inline)) void ask_for(
+    const float *state, const uint32_t *blocks, size_t i, size_t count, size_t ahead)
+{
+    for (size_t part = 0; part < 4; part++) {
+        const size_t tick = i + ahead - part * (ahead / 4);
+        if (tick >= count) continue;
+        const char *lines = (const char *)(state + (size_t)blocks[tick] * 128) + part * 128;
+        __builtin_prefetch(lines, 0, 2);
+        __builtin_prefetch(lines + 64, 0, 2);
+    }
+}
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 #define CLONES __attribute__((target_clones("avx2", "default")))
@@ -65,10 +78,7 @@ CLONES static void kernel_plain(
 {
     const lanes zero = ALL(0.0f);
     for (size_t i = 0; i < count; i++) {
-        if (prefetch && i + prefetch < count) {
-            const char *next = (const char *)(state + (size_t)blocks[i + prefetch] * 128);
-            for (int line = 0; line < 8; line++) __builtin_prefetch(next + 64 * line, 1);
-        }
+        if (prefetch) ask_for(state, blocks, i, count, prefetch);
         memset(flags + 4 * i, 0, 8);
         for (int half = 0; half < 2; half++) {
             lanes *restrict s = (lanes *)(state + (size_t)blocks[i] * 128) + half;

@@ -93,18 +93,17 @@ extension KafkaConfiguration {
             ("fetch.max.bytes", "16777216"),
             ("check.crcs", "true"),
         ]
-        if KafkaLibrary.knows("fetch.queue.backoff.ms", "1") {
+        if KafkaLibrary.sleepsWhenFull {
+            // The consumer wakes the fetching threads itself, a quarter of this before the end of
+            // what is left: that must outlast their way to the broker and back.
+            pairs += [
+                ("queued.min.messages", "100000"), ("queued.max.messages.kbytes", "65536"),
+            ]
+        } else {
             // 8 MB is 15 ms of the fastest loop measured: enough to never run dry, and small.
             pairs += [
                 ("fetch.queue.backoff.ms", "1"), ("queued.min.messages", "100000"),
                 ("queued.max.messages.kbytes", "8192"),
-            ]
-        } else {
-            // Before 2.2 a full queue stops its partition for a hard-wired second, so it must hold
-            // more than a second's work: at 64 MB and 100,000 records a daemon that is behind waits
-            // up to 2.6 s of a ten-second catch-up for the broker, at 256 MB and a million none.
-            pairs += [
-                ("queued.min.messages", "1000000"), ("queued.max.messages.kbytes", "262144"),
             ]
         }
         return pairs

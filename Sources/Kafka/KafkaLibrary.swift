@@ -28,6 +28,9 @@ package enum KafkaLibrary {
         return unsafe rd_kafka_conf_set(conf, key, value, nil, 0) == RD_KAFKA_CONF_OK
     }
 
+    /// Before 2.2.0 a full local queue is looked at again only after a second (#2879).
+    static let sleepsWhenFull = !knows("fetch.queue.backoff.ms", "1")
+
     /// Before 2.3.0 destroying a cooperative-sticky consumer that joined but was never assigned
     /// anything ends the process (librdkafka #4312, fixed by #4381).
     static var destroysUnassignedConsumers: Bool { number >= 0x0203_0000 }

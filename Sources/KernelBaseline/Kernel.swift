@@ -46,9 +46,7 @@ package func updateLanes(_ batch: borrowing lanes_batch) {
     let ahead = unsafe batch.prefetch
     var i = 0
     while i < count {
-        if ahead != 0 && i &+ ahead < count {
-            unsafe lanes_prefetch_block(state + Int(blocks[i &+ ahead]) &* 8)
-        }
+        if ahead != 0 { unsafe lanes_prefetch(state, blocks, i, count, ahead) }
         let block = unsafe state + Int(blocks[i]) &* 8
         let raw = unsafe values[i]
         let time = unsafe SIMD16<Int32>(repeating: times[i])

@@ -111,10 +111,8 @@ package struct LaneBlocks: ~Copyable {
     /// The second-level cache of a small server core.
     package static let cacheBytes = 1 << 20
 
-    /// How many blocks of eight cache lines are on their way at a time.
-    ///
-    /// 3, 9 and 12 were within 4 % of it, 40 a fifth slower (docs/BENCHMARKS.md).
-    package static let prefetchTicks = 6
+    /// How many ticks ahead the first lines of a block are asked for; the last, a quarter of it.
+    package static let prefetchTicks = 32
 
     /// A copy of one block's vectors.
     package subscript(block: Int) -> LaneBlock {

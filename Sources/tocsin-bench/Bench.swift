@@ -5,20 +5,26 @@ import Glibc
 struct Bench {
     static let help = """
         usage: tocsin-bench [--only NAME[,NAME…]] [--repetitions N] [--output FILE]
-                            [--library FILE] [--devices N] [--rules FOLDER]
+                            [--library FILE] [--devices N] [--rules FOLDER] [--peers FILE]
+                            [--baseline FILE [--strict]] [--accept FILE]
 
-          --only         benchmarks to run: \(Suite.names.joined(separator: ", "))
+          --only         benchmarks to run: \(Suite.names.joined(separator: ", "));
+                         all but the peers unless told
           --repetitions  of each side, interleaved; 21 unless told, at least 7
           --output       where the results go as JSON; bench.json unless told
           --library      the denominators; .build/bench/libtocsin_bench.so unless told
                          (scripts/build-bench.sh makes it)
           --devices      of the benchmark that is bound by memory; 1000000 unless told
           --rules        by which end-to-end judges; rules unless told
+          --peers        the Python of the peers; bench/peers.py unless told
+          --baseline     ratios of an earlier run to hold this one against
+          --strict       a row that is worse than the baseline is an error
+          --accept       writes this run's ratios there as the baseline of later ones
         """
 
     static func main() {
         var settings = Settings()
-        do {
+        do throws(BenchError) {
             try settings.read(CommandLine.arguments.dropFirst())
             if settings.help {
                 print(help)
@@ -29,6 +35,15 @@ struct Bench {
             let rows = try Suite.run(settings, library)
             try save(rows, to: settings.output)
             print("\nwritten to \(settings.output)")
+            var isWorse = false
+            if !settings.baseline.isEmpty {
+                isWorse = try Baseline.read(settings.baseline).compare(rows)
+            }
+            if !settings.accept.isEmpty {
+                try Baseline.write(rows, to: settings.accept)
+                print("accepted as \(settings.accept)")
+            }
+            if isWorse && settings.isStrict { throw BenchError("worse than the baseline") }
         } catch {
             complain(error.description)
             exit(1)
@@ -65,6 +80,10 @@ struct Settings {
     var library = ".build/bench/libtocsin_bench.so"
     var devices = 1_000_000
     var rules = "rules"
+    var peers = "bench/peers.py"
+    var baseline = ""
+    var accept = ""
+    var isStrict = false
     var help = false
 
     mutating func read(_ arguments: ArraySlice<String>) throws(BenchError) {
@@ -73,6 +92,10 @@ struct Settings {
             guard option != "--help" && option != "-h" else {
                 help = true
                 return
+            }
+            guard option != "--strict" else {
+                isStrict = true
+                continue
             }
             guard let value = rest.popFirst() else {
                 throw BenchError("\(option) is unknown or wants a value; try --help")
@@ -90,6 +113,9 @@ struct Settings {
             case "--output": output = value
             case "--library": library = value
             case "--rules": rules = value
+            case "--peers": peers = value
+            case "--baseline": baseline = value
+            case "--accept": accept = value
             default: throw BenchError("\(option) is unknown; try --help")
             }
         }

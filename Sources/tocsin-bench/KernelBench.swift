@@ -1,3 +1,4 @@
+import Foundation
 import RollingStatistics
 
 /// The lane kernel against C, and against the memory.
@@ -164,6 +165,23 @@ final class KernelSubject {
 
     /// The flags of the last batch, as C lays them out.
     var flagWords: [UInt16] { flags.flatMap { [$0.present, $0.unusual, $0.shifted, $0.stale] } }
+
+    /// Lanes of the last batch with each flag, in that order.
+    var flagCounts: [Int] {
+        flags.reduce(into: [0, 0, 0, 0]) { counts, flag in
+            counts[0] += flag.present.nonzeroBitCount
+            counts[1] += flag.unusual.nonzeroBitCount
+            counts[2] += flag.shifted.nonzeroBitCount
+            counts[3] += flag.stale.nonzeroBitCount
+        }
+    }
+
+    /// The ticks, as another process may read them.
+    var columnBytes: Data {
+        columns.values.reduce(into: Data()) { bytes, column in
+            unsafe column.withUnsafeBytes { unsafe bytes.append(contentsOf: $0) }
+        }
+    }
 
     func withState<R>(_ body: (RawSpan) -> R) -> R { blocks.withBytes { bytes in body(bytes) } }
 }

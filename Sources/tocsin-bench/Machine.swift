@@ -25,9 +25,20 @@ enum Machine {
     }
 
     /// Bytes that may be used without swapping; 4 GiB where the system does not say.
-    static var memoryAvailable: Int {
-        let text = field("MemAvailable", in: "/proc/meminfo")?.split(separator: " ").first
-        return (text.flatMap { Int($0) } ?? 4 << 20) * 1_024
+    static var memoryAvailable: Int { bytes("MemAvailable", in: "/proc/meminfo") ?? 4 << 30 }
+
+    /// A field that the kernel gives in kB.
+    static func bytes(_ name: String, in path: String) -> Int? {
+        let text = field(name, in: path)?.drop { $0 == "\t" || $0 == " " }.split(separator: " ")
+            .first
+        return text.flatMap { Int($0) }.map { $0 * 1_024 }
+    }
+
+    /// What a baseline must have been measured on to mean anything here.
+    static var name: String {
+        "\(field("model name", in: "/proc/cpuinfo") ?? "unknown"), "
+            + "\(sysconf(Int32(_SC_NPROCESSORS_ONLN))) cores, \(isa), "
+            + "librdkafka \(librdkafka ?? "not found")"
     }
 
     /// Asked of the library itself: the one that runs is not always the one of the headers.

@@ -41,7 +41,7 @@ struct lanes_batch {
     /// Four words a tick, in the order of `TickFlags`.
     unsigned short *flags;
     long count;
-    /// Ticks to look ahead; 0 where the state fits the cache.
+    /// Ticks to look ahead, a multiple of four; 0 where the state fits the cache.
     long prefetch;
 };
 
@@ -56,10 +56,20 @@ LANES_INLINE int lanes_isa(void)
 #endif
 }
 
-/// Asks for the eight cache lines of a block, to be written.
-LANES_INLINE void lanes_prefetch_block(const void *block)
+/// Asks for a quarter of the lines of each of four blocks to come, into the second-level cache.
+///
+/// Tick i asks for the first two lines of the block `ahead` ticks on, the next two of the one three
+/// quarters of that on, and so forth, so that every block is asked for in four parts. All eight at
+/// once would wait behind one page walk, and the few slots for lines on their way with them.
+LANES_INLINE void lanes_prefetch(const void *state, const unsigned *blocks, long i, long count, long ahead)
 {
-    for (int line = 0; line < 8; line++) __builtin_prefetch((const char *)block + line * 64, 1);
+    for (int part = 0; part < 4; part++) {
+        long tick = i + ahead - part * (ahead >> 2);
+        if (tick >= count) continue;
+        const char *lines = (const char *)state + (size_t)blocks[tick] * 512 + part * 128;
+        __builtin_prefetch(lines, 0, 2);
+        __builtin_prefetch(lines + 64, 0, 2);
+    }
 }
 
 /// Zeroed pages, huge ones where the kernel has them; NULL when there is no memory.
