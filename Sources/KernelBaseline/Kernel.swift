@@ -91,25 +91,32 @@ package func updateLanes(_ batch: borrowing lanes_batch) {
         let fastStep = fast * d
         let newVariance = (one - fast) * (variance + fastStep * d)
 
-        let used = active .| fresh
-        let newSeen = seen.replacing(with: time, where: used)
-        unsafe block[0] = last.replacing(with: value, where: used)
+        let newSeen = seen.replacing(with: time, where: active)
+        unsafe block[0] = last.replacing(with: value, where: active)
         unsafe block[1] = unsafeBitCast(newSeen, to: SIMD16<Float>.self)
         unsafe block[2] = mean.replacing(with: mean + fastStep, where: active)
-            .replacing(with: value, where: fresh)
         unsafe block[3] = variance.replacing(with: newVariance, where: active)
-            .replacing(with: zero, where: fresh)
         unsafe block[4] = slowMean.replacing(with: slowMean + slowStep, where: active)
-            .replacing(with: value, where: fresh)
         unsafe block[5] = slowVariance.replacing(with: newSlowVariance, where: active)
-            .replacing(with: priorSquared, where: fresh)
         unsafe block[6] = up.replacing(with: newUp, where: active)
-            .replacing(with: zero, where: fresh)
         unsafe block[7] = down.replacing(with: newDown, where: active)
-            .replacing(with: zero, where: fresh)
+
+        // A lane has one first value: the branch is foretold for ever after.
+        let first = bits(fresh)
+        if first != 0 {
+            let freshSeen = newSeen.replacing(with: time, where: fresh)
+            unsafe block[0].replace(with: value, where: fresh)
+            unsafe block[1] = unsafeBitCast(freshSeen, to: SIMD16<Float>.self)
+            unsafe block[2].replace(with: value, where: fresh)
+            unsafe block[3].replace(with: zero, where: fresh)
+            unsafe block[4].replace(with: value, where: fresh)
+            unsafe block[5].replace(with: priorSquared, where: fresh)
+            unsafe block[6].replace(with: zero, where: fresh)
+            unsafe block[7].replace(with: zero, where: fresh)
+        }
 
         let raised = unsafe flags + i &* 4
-        unsafe raised[0] = bits(used)
+        unsafe raised[0] = bits(active) | first
         unsafe raised[1] = bits(unusual .& active)
         unsafe raised[2] = bits(shifted .& active)
         unsafe raised[3] = bits(given .& behind .& .!fresh)

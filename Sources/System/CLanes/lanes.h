@@ -63,9 +63,12 @@ LANES_INLINE int lanes_isa(void)
 /// once would wait behind one page walk, and the few slots for lines on their way with them.
 LANES_INLINE void lanes_prefetch(const void *state, const unsigned *blocks, long i, long count, long ahead)
 {
+    const long quarter = ahead >> 2;
+    const int all = i + ahead < count;
+#pragma clang loop unroll(full)
     for (int part = 0; part < 4; part++) {
-        long tick = i + ahead - part * (ahead >> 2);
-        if (tick >= count) continue;
+        const long tick = i + ahead - part * quarter;
+        if (!all && tick >= count) continue;
         const char *lines = (const char *)state + (size_t)blocks[tick] * 512 + part * 128;
         __builtin_prefetch(lines, 0, 2);
         __builtin_prefetch(lines + 64, 0, 2);
