@@ -20,6 +20,7 @@ enum DetectorsBench {
         print(
             "\ndetectors-l2: \(DetectorSubject.devices) devices, \(subject.blocks) blocks of 16 "
                 + "series, \(book.rules.count) rules, \(subject.findings) findings")
+        print("  target 60 ns a tick, all included")
         print("  memory, bytes a series")
         for (what, bytes) in subject.memory {
             print("    \(what.padded(52)) \(fixed(bytes).padded(9, left: true))")

@@ -41,7 +41,8 @@ import Testing
             ["queued.max.messages.kbytes": "40", "fetch.message.max.bytes": "10000"]
         ) { _ in .earliest }
         #expect(try reader.read(seconds: 12) { $0.records.count == 2_000 })
-        #expect(reader.records.map(\.offset) == Array(0..<2_000))
+        let inOrder = reader.records.map(\.offset).elementsEqual(0..<2_000)
+        #expect(inOrder, "\(reader.records.count) records came")
         #expect(reader.consumer.holes == OffsetHoles() && reader.consumer.repeats == 0)
         _ = reader.close()
     }
