@@ -13,6 +13,8 @@ package struct PartitionClock: Sendable {
     package private(set) var effective: Int64 = .min
     /// Where the stream resumed after a gap of its own: nothing before it was anyone's absence.
     package private(set) var resumedAt: Int64 = .min
+    /// Where it had been before that gap; what was silent by then is silent still.
+    package private(set) var brokeOffAt: Int64 = .min
 
     private var hosts = SIMD4<Int32>(repeating: .min)
     private var times = SIMD4<Int64>(repeating: .min)
@@ -53,7 +55,10 @@ package struct PartitionClock: Sendable {
         guard reached > watermark else { return false }
         // The beginning is a gap too: what was before it this process did not see.
         let gap = max(PartitionClock.gapMilliseconds, 3 * interval)
-        if watermark == .min || reached - watermark > gap { resumedAt = reached }
+        if watermark == .min || reached - watermark > gap {
+            resumedAt = reached
+            brokeOffAt = watermark
+        }
         watermark = reached
         guard watermark > effective else { return false }
         effective = watermark

@@ -23,6 +23,14 @@ extension RuleEngine {
         case (.pending, .no), (.pending, .dropped), (.held, .no), (.held, .dropped):
             setPhase(rule, place, .idle)
         case (.held, .yes):
+            guard inhibitor(of: index, subject, detection) == nil,
+                !isExplainedBelow(index, subject, moment.time, detection)
+            else { return }
+            // What explained it is over: now it must hold by itself. A device that comes back is
+            // heard before its host counts it again.
+            setSince(rule, place, moment.time)
+            setPhase(rule, place, .pending)
+            guard rule.hold == 0 else { return }
             fire(index, subject, moment, detection, directory)
         case (.firing, .no), (.firing, .dropped):
             setTurned(rule, place, moment.time)

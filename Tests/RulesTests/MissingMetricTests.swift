@@ -63,6 +63,23 @@ import Testing
         #expect(scenario.shadow.last { $0.key.rule == "tel-metric-missing" }?.edge == .cleared)
     }
 
+    @Test func `a gap of the stream ends no silence that was there before it`() throws {
+        let scenario = Scenario(book: try Scenario.shipped())
+        let devices = scenario.host("h", devices: 8)
+        scenario.play(minutes: 30)
+        scenario.silence([devices[3]])
+        scenario.play(minutes: 10)
+        let told = scenario.story
+        #expect(scenario.fired("tel-device-absent").map(\.devices) == [["nvidia/h-3"]])
+        // Nobody sends for five minutes; then all do but the one that is gone.
+        let shapes = scenario.behaviours
+        scenario.silence(devices)
+        scenario.play(minutes: 5)
+        for device in devices { scenario.behave([device], shapes[device]) }
+        scenario.play(minutes: 10)
+        #expect(scenario.story == told)
+    }
+
     private func without(_ metrics: [Metric]) -> Scenario.Behaviour {
         { second, noise in
             var shown = Shape.training(second, &noise)
