@@ -54,6 +54,8 @@ final class Engine {
         case delivered(DeliveryResult)
         case reload(RuleFolder)
         case audit(AuditEntry)
+        /// Answered when all that came before is stored, and its pages are with the dispatcher.
+        case settled(@Sendable () -> Void)
         /// The intake has ended; store what is left and end too.
         case stop
     }
@@ -229,6 +231,7 @@ final class Engine {
         case .reload(let folder):
             fold(desk.replace(policy: folder.policy, prices: folder.prices, at: now))
         case .audit(let entry): pending.audit.append(entry)
+        case .settled(let done): replies.append { _ in done() }
         case .stop: stopping = true
         }
     }

@@ -18,8 +18,11 @@ package struct Pipeline: ~Copyable {
     private var batch = SampleBatch()
     private var detection: Detection
     private var rules: RuleEngine
-    /// Devices in a maintenance.
+    /// Devices in a maintenance, and by what and how many devices it was last looked up.
     private var maintained: Set<Int> = []
+    private var maintainedBy: [String] = []
+    private var maintainedOf = 0
+    private var maintainedAt = Instant.distantPast
 
     /// `formats` are by topic; `roster` and `firing` are what an earlier process knew.
     package init(
@@ -97,7 +100,11 @@ package struct Pipeline: ~Copyable {
     /// Nothing is learned from devices that a silence covers whole.
     mutating func maintain(_ silences: [Silence], at now: Instant) {
         let active = silences.filter { $0.isActive(at: now) }
-        guard !active.isEmpty || !maintained.isEmpty else { return }
+        // Every device is held against every silence: not again while nothing changed but labels,
+        // which wait for the next minute.
+        let isNew = active.map(\.id) != maintainedBy || directory.count != maintainedOf
+        guard isNew || (!active.isEmpty && now - maintainedAt >= .seconds(60)) else { return }
+        (maintainedBy, maintainedOf, maintainedAt) = (active.map(\.id), directory.count, now)
         var covered: Set<Int> = []
         for (index, device) in directory.devices.enumerated()
         where index < detection.devices.count

@@ -45,11 +45,11 @@ package struct Scoring {
                     at: target.deletingLastPathComponent(), withIntermediateDirectories: true)
             } catch {
                 throw StartFailure(
-                    .cannotCreate, "cannot make the folder of \(target.path): \(error)")
+                    .cannotCreate, "cannot make the folder of \(target.path): \(reason(error))")
             }
             let text = try score(name, &tally, say)
             do { try text.write(to: target, options: .atomic) } catch {
-                throw StartFailure(.cannotCreate, "cannot write \(target.path): \(error)")
+                throw StartFailure(.cannotCreate, "cannot write \(target.path): \(reason(error))")
             }
             tally.files += 1
         }

@@ -19,16 +19,8 @@ struct AnomalyGrid: Sendable {
     }
 
     /// Cells to the nearest visited one, a diagonal step counting as one; 64 if there is none.
-    mutating func distance(_ row: Int, _ column: Int) -> Int {
-        let side = AnomalyGrid.side
-        var best = side
-        var step = 0
-        while step < best {
-            if row >= step { best = min(best, max(step, reach(rows[row - step], column))) }
-            if row + step < side { best = min(best, max(step, reach(rows[row + step], column))) }
-            step += 1
-        }
-        return best
+    func distance(_ row: Int, _ column: Int) -> Int {
+        nearest(to: row, of: AnomalyGrid.side) { reach(rows[$0], column) }
     }
 
     @inline(__always)
@@ -82,6 +74,19 @@ struct AnomalyGrid: Sendable {
     }
 }
 
+/// Cells from `row` to the nearest visited one, where `reach` says how far that is within a row.
+@inline(__always)
+private func nearest(to row: Int, of side: Int, _ reach: (Int) -> Int) -> Int {
+    var best = side
+    var step = 0
+    while step < best {
+        if row >= step { best = min(best, max(step, reach(row - step))) }
+        if row + step < side { best = min(best, max(step, reach(row + step))) }
+        step += 1
+    }
+    return best
+}
+
 /// The same for a value and the time of day, which wraps at midnight: 32 by 32 cells, 128 B.
 struct AnomalyDayGrid: Sendable {
     static let side = 32
@@ -98,16 +103,8 @@ struct AnomalyDayGrid: Sendable {
         rows[row & 31] |= 1 << UInt32(column & 31)
     }
 
-    mutating func distance(_ row: Int, _ column: Int) -> Int {
-        let side = AnomalyDayGrid.side
-        var best = side
-        var step = 0
-        while step < best {
-            if row >= step { best = min(best, max(step, reach(rows[row - step], column))) }
-            if row + step < side { best = min(best, max(step, reach(rows[row + step], column))) }
-            step += 1
-        }
-        return best
+    func distance(_ row: Int, _ column: Int) -> Int {
+        nearest(to: row, of: AnomalyDayGrid.side) { reach(rows[$0], column) }
     }
 
     /// Around the clock: bit 0 of the turned row is the column itself.

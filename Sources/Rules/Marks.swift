@@ -112,9 +112,6 @@ struct Reject {
     /// The whole condition is silence of at least so many milliseconds; 0 where it is not.
     var silence: Int64 = 0
 
-    /// Every part asks a value: without a new sample there is nothing new to know.
-    var needsSample = true
-
     /// The marks of one subject can say that the condition does not hold.
     var isUseful: Bool { !isExhaustive && !clauses.isEmpty }
 }
@@ -140,9 +137,7 @@ extension Program {
         let node = nodes[index]
         switch node.kind {
         case .leaf:
-            let leaf = leaves[Int(node.leaf)]
-            if leaf.isExhaustive { reject.isExhaustive = true }
-            if leaf.register < 0 || leaf.kind == .absence { reject.needsSample = false }
+            if leaves[Int(node.leaf)].isExhaustive { reject.isExhaustive = true }
             return
         case .held:
             // A group keeps its own time; what it counts must not be missed.

@@ -424,7 +424,7 @@ extension RuleEngine {
             devicePool.numbers[number + 1] += 1
             return nil
         }
-        // Compared at less than a third of its samples, as when a backlog is read whose partitions are
+        // Compared at less than half of the steps, as when a backlog is read whose partitions are
         // apart in time, it goes on learning: a few comparisons are worth no offset.
         guard devicePool.numbers[number + 1] >= Self.comparisonsMin else {
             devicePool.numbers[number] += value - peers.median
@@ -434,8 +434,8 @@ extension RuleEngine {
         return devicePool.numbers[number] / devicePool.numbers[number + 1]
     }
 
-    /// A third of the half hour in which an offset is learned, at a sample every ten seconds.
-    private static let comparisonsMin: Float = 60
+    /// Half of the steps of the half hour in which an offset is learned.
+    private static let comparisonsMin: Float = 180
 
     /// Whether a value is of the time at which peers are compared.
     ///

@@ -44,7 +44,6 @@ extension RuleEngine {
         }
         stepEvents(now, detection, directory)
         releaseEmptyGroups(now, &detection, directory)
-        for device in isFresh.indices { isFresh[device] = false }
     }
 
     private mutating func judgeDevices(
@@ -60,7 +59,6 @@ extension RuleEngine {
             {
                 continue
             }
-            if phase == 0, reject.needsSample, !isFresh[device] { continue }
             let gates = detection.devices[device].gates
             let isOpen =
                 gates.rawValue & rule.required == rule.required

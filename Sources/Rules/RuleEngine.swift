@@ -22,8 +22,6 @@ package struct RuleEngine: ~Copyable, Sendable {
     var seen: [Int32] = []
     /// By device.
     var marks: [Marks.Bits] = []
-    /// By device: it brought something since the last step.
-    var isFresh: [Bool] = []
     var deviceCount = 0
 
     /// What was last said of each rule and subject that fires.
@@ -115,7 +113,7 @@ package struct RuleEngine: ~Copyable, Sendable {
 
     /// Bytes of state behind all devices and groups.
     package var bytes: Int {
-        devicePool.bytes + deviceStates.bytes + values.count * 8 + marks.count * 33 + seasons.bytes
+        devicePool.bytes + deviceStates.bytes + values.count * 8 + marks.count * 32 + seasons.bytes
             + watches.bytes
             + groupPools.reduce(0) { $0 + $1.bytes } + groupStates.reduce(0) { $0 + $1.bytes }
     }
@@ -192,7 +190,6 @@ package struct RuleEngine: ~Copyable, Sendable {
             let lanes = program.registerGroups * 16
             values.append(contentsOf: repeatElement(.nan, count: (count - deviceCount) * lanes))
             seen.append(contentsOf: repeatElement(.min, count: (count - deviceCount) * lanes))
-            isFresh.append(contentsOf: repeatElement(false, count: count - deviceCount))
             marks.append(
                 contentsOf: repeatElement(program.marks.initial, count: count - deviceCount))
             deviceCount = count
@@ -223,7 +220,6 @@ package struct RuleEngine: ~Copyable, Sendable {
         let device = Int(row.device.value)
         let group = Int(row.group)
         let time = row.time.milliseconds
-        isFresh[device] = true
         let registers = program.registerGroup[group]
         if registers >= 0 {
             store(batch.lanes[index], score.present, device, registers, time)

@@ -66,24 +66,7 @@ enum Wording {
 
     /// Three digits that count, and no exponent up to a trillion; a whole number is told whole.
     static func number(_ value: Double) -> String {
-        guard value.isFinite else { return "no number" }
-        let size = abs(value)
-        guard size < 1e12 else { return String(value) }
-        guard size < 99.95 else { return String(Int64(value.rounded())) }
-        guard size >= 0.000_5 else { return "0" }
-        // Digits behind the point: one from 10 up, at most six.
-        var scale = 10.0
-        var digits = 1
-        while size * scale < 99.95, digits < 6 {
-            scale *= 10
-            digits += 1
-        }
-        let rounded = Int64((size * scale).rounded())
-        var fraction = String(rounded % Int64(scale))
-        fraction = String(repeating: "0", count: max(0, digits - fraction.count)) + fraction
-        while fraction.last == "0" { fraction.removeLast() }
-        let whole = String(rounded / Int64(scale))
-        return (value < 0 ? "-" : "") + whole + (fraction.isEmpty ? "" : ".\(fraction)")
+        value.isFinite ? readable(value) : "no number"
     }
 
     /// A number with its unit, in the size that people use.

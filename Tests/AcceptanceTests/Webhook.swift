@@ -31,7 +31,12 @@ final class Webhook {
 
     /// From now on a page is taken and not answered, until `release`.
     func hold() { desk.memory.withLock { $0.isHolding = true } }
-    func release() { desk.memory.withLock { $0.isHolding = false } }
+    func release() {
+        desk.memory.withLock { $0.isHolding = false }
+        desk.released.lock()
+        desk.released.broadcast()
+        desk.released.unlock()
+    }
 
     func stop() {
         release()
@@ -45,17 +50,18 @@ final class Webhook {
         }
 
         let memory = Mutex(Memory())
+        let released = NSCondition()
 
         func answer(_ request: Request) -> Response {
             let call = Webhook.read(request)
             memory.withLock { $0.calls.append(call) }
             // Past the daemon's own patience of ten seconds nobody waits for an answer.
-            let end = ContinuousClock.now + .seconds(15)
+            let end = Date() + 15
+            released.lock()
             while call.kind == "page", memory.withLock({ $0.isHolding }),
-                ContinuousClock.now < end
-            {
-                Thread.sleep(forTimeInterval: 0.01)
-            }
+                released.wait(until: end)
+            { continue }
+            released.unlock()
             return Response(status: 204, body: [])
         }
     }

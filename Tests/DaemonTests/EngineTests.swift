@@ -47,6 +47,23 @@ import Testing
         #expect(waiting > 0)
     }
 
+    @Test func `who asks hears of it when all before is stored and with the dispatcher`() throws {
+        let bench = try Bench()
+        bench.turn([bench.step([bench.finding("a")], next: 1)])
+        bench.hands.pass(.seconds(1))
+        let seen = Bench.Handle<[Int]>([])
+        let dispatcher = bench.dispatcher
+        #expect(
+            bench.mailbox.offer(
+                .settled { seen.value.withLock { $0.append(dispatcher.waiting) } }, urgent: true))
+        #expect(seen.value.withLock { $0 } == [])
+        bench.turn()
+        // The page goes to two destinations.
+        #expect(seen.value.withLock { $0 } == [2])
+        let incident = try #require(bench.cases.first)
+        #expect(try bench.reader().deliveries(incident: incident.id, limit: 10).count == 2)
+    }
+
     @Test func `a delivery is marked in the ledger before its first byte leaves`() throws {
         let bench = try Bench()
         bench.fire("a")
