@@ -61,7 +61,7 @@ let package = Package(
         stage("Bytes"),
         stage("Telemetry", "Fleet", "Bytes"),
         stage("Detection", "Fleet", "RollingStatistics", "Telemetry"),
-        stage("Rules", "Fleet", "Configuration", "Telemetry", "Detection"),
+        stage("Rules", "Fleet", "Configuration", "RollingStatistics", "Telemetry", "Detection"),
         stage("Incidents", "Fleet", "Configuration", "Rules"),
         stage("Escalation", "Fleet", "Configuration", "Rules", "Incidents"),
 

@@ -57,6 +57,8 @@ package struct Cohorts: Sendable {
     }
 
     private var tables = CohortKind.allCases.map { _ in Table() }
+    /// Grows with each device that enters or leaves a group.
+    package private(set) var version: UInt64 = 0
 
     package init() {}
 
@@ -91,6 +93,7 @@ package struct Cohorts: Sendable {
 
     mutating func move(_ device: DeviceIndex, _ kind: CohortKind, from old: Int32, to new: Int32) {
         guard old != new else { return }
+        version &+= 1
         let table = kind.rawValue
         if old >= 0 {
             let place = lowerBound(tables[table].members[Int(old)], device)

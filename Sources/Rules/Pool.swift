@@ -167,25 +167,33 @@ enum Drift {
     static let numbers = 7
 
     /// Feeds one value; a completed interval moves the sums.
+    ///
+    /// - Returns: whether it did.
+    @discardableResult
     static func feed(
         _ value: Float, at time: Int64, _ test: CusumTest, _ pool: inout Pool, timeAt: Int,
         at n: Int
-    ) {
+    ) -> Bool {
         // Half of what is usual is a pause, such as a checkpoint, and no slower pace.
         if test.isRelative, test.direction == .down, pool.numbers[n + 1] > 0,
             value < 0.5 * pool.numbers[n] / pool.numbers[n + 1]
         {
-            return
+            return false
         }
         let interval = time / test.every
+        var isNew = false
         if pool.times[timeAt] != interval {
-            if pool.times[timeAt] != .min { close(test, &pool, n) }
+            if pool.times[timeAt] != .min {
+                close(test, &pool, n)
+                isNew = true
+            }
             pool.times[timeAt] = interval
             pool.numbers[n + 2] = 0
             pool.numbers[n + 3] = 0
         }
         pool.numbers[n + 2] += value
         pool.numbers[n + 3] += 1
+        return isNew
     }
 
     private static func close(_ test: CusumTest, _ pool: inout Pool, _ n: Int) {

@@ -23,6 +23,7 @@ struct CompiledRule {
     let isTick: Bool
     let isShadow: Bool
     let blamesSilent: Bool
+    let leaves: Range<Int>
     /// Compiled rules that may silence this one.
     var sources: [Int] = []
     /// Compiled rules that this one may silence.
@@ -47,6 +48,8 @@ struct CompiledNode {
     var hold: Int64 = 0
     var time: Int32 = -1
     var gate = GateTest()
+    /// Of members: what one of them needs, in `Program.memberRejects`; -1 where that is not known.
+    var reject: Int32 = -1
 }
 
 /// One leaf, with its registers and its places in the pool.
@@ -55,6 +58,17 @@ struct CompiledLeaf {
         case threshold, state, delta, rate, zscore, flatline, steady, absence, event, count
         case completeness
         case peer, cusum, usual, duration, forecast, seasonal, anomaly
+
+        /// Of a device, it sees each value, whether or not its rule is judged.
+        var isFed: Bool {
+            switch self {
+            case .delta, .zscore, .steady, .usual, .cusum, .forecast: true
+            default: false
+            }
+        }
+
+        /// What is not fed while the gates of its rule are shut.
+        var isFedInGates: Bool { self == .cusum || self == .forecast }
     }
 
     var kind = Kind.threshold
@@ -93,6 +107,10 @@ struct CompiledLeaf {
     var anomaly = AnomalyTest()
     /// Its number among the leaves that ask for a season or an anomaly score.
     var season: Int32 = -1
+    /// The bit of its mark where no value sets it; -1 without one.
+    var mark: Int16 = -1
+    /// The bit that says that it learns and must be asked; -1 without one.
+    var learningMark: Int16 = -1
 }
 
 /// A count, with its codes in the program's table: leaves hold nothing that must be counted.
@@ -120,9 +138,9 @@ struct Program {
     /// Register group of a metric group; -1 where no rule reads it.
     var registerGroup = [Int](repeating: -1, count: Vocabulary.groupsMax)
     var registerGroups = 0
-    /// By metric group: rules to judge at a tick that brings any of `lanes`.
-    var ticks = [[TickEntry]](repeating: [], count: Vocabulary.groupsMax)
-    /// By metric group: leaves that must see every value.
+    /// By metric group: lanes that some leaf must see every value of.
+    private(set) var feedLanes = [UInt16](repeating: 0, count: Vocabulary.groupsMax)
+    /// By metric group: these leaves.
     var feeds = [[FeedEntry]](repeating: [], count: Vocabulary.groupsMax)
     /// Compiled rules in the order of steps: the largest scope first.
     var steps: [Int] = []
@@ -149,26 +167,47 @@ struct Program {
     private(set) var leafMarks: [Marks.Bits?] = []
     /// By compiled rule, and what they point into.
     var rejects: [Reject] = []
+    /// By place of a node that asks members.
+    var memberRejects: [Reject] = []
     var clauses: [Marks.Bits] = []
     var heldTimes: [Int32] = []
     /// What each rule, named by its root, keeps in the pools.
     private(set) var takings: [(rule: Int, place: Place)] = []
+    /// Words of a set of rules, one bit for each.
+    private(set) var words = 1
+    /// By rule, and by place of a node that asks members.
+    private(set) var admissions: [Admission] = []
+    private(set) var memberAdmissions: [Admission] = []
+    /// Rules that are judged at steps.
+    private(set) var stepMask: [UInt64] = []
+    /// By metric group and word: rules to judge at a tick that brings some lane of the group.
+    private(set) var tickMask: [UInt64] = []
+    /// By metric group and rule: which lanes these are.
+    private(set) var tickLanes: [UInt16] = []
+    /// By metric group: lanes of which it is asked for how long they have stayed the same.
+    private(set) var stillLanes = [UInt16](repeating: 0, count: Vocabulary.groupsMax)
+    /// The shortest silence that some rule asks for, milliseconds.
+    private(set) var silenceMin = Int64.max
+    /// Marks of leaves that count faults.
+    private(set) var countMarks: [Int16] = []
+    /// Leaves that compare with peers.
+    private(set) var peerLeaves: [Int] = []
     private var rootInWork = 0
+    private var groupInWork: CohortKind?
     private var gateInWork: Gates = []
-
-    struct TickEntry {
-        let rule: Int32
-        let lanes: UInt16
-        let required: UInt16
-        let refused: UInt16
-        let local: Int32
-        let root: Int32
-    }
+    private var fedWith: Gates = []
+    private var fedWithout: Gates = []
 
     struct FeedEntry {
         let leaf: Int32
         let lane: Int32
         let kind: CompiledLeaf.Kind
+        let required: UInt16
+        let refused: UInt16
+        /// Of its leaf, and its places in the pool of devices.
+        let mark: Int16
+        let time: Int32
+        let number: Int32
     }
 
     init(_ book: RuleBook, _ vocabulary: inout Vocabulary) {
@@ -183,6 +222,31 @@ struct Program {
             return a == b ? left < right : a < b
         }
         link(book)
+        index()
+    }
+
+    /// Sets of rules, for evaluation to cut across.
+    mutating func index() {
+        words = max((rules.count + 63) / 64, 1)
+        silenceMin = .max
+        admissions = rules.indices.map { Admission(rules[$0], rejects[$0]) }
+        memberAdmissions = memberRejects.map { Admission($0) }
+        stepMask = [UInt64](repeating: 0, count: words)
+        tickMask = [UInt64](repeating: 0, count: Vocabulary.groupsMax * words)
+        tickLanes = [UInt16](repeating: 0, count: Vocabulary.groupsMax * rules.count)
+        for step in steps {
+            stepMask[step / 64] |= 1 << UInt64(step % 64)
+            if rejects[step].silence > 0 { silenceMin = min(silenceMin, rejects[step].silence) }
+        }
+        for (rule, compiled) in rules.enumerated() where compiled.isTick {
+            for leaf in leaves[compiled.leaves] where leaf.register >= 0 {
+                let group = leaf.metric.group
+                tickMask[group * words + rule / 64] |= 1 << UInt64(rule % 64)
+                tickLanes[group * rules.count + rule] |= 1 << UInt16(leaf.metric.lane)
+            }
+        }
+        countMarks = leaves.filter { $0.kind == .count && $0.mark >= 0 }.map(\.mark)
+        peerLeaves = leaves.indices.filter { leaves[$0].kind == .peer && leaves[$0].mark >= 0 }
     }
 
     /// Larger things are judged first: they explain the smaller.
@@ -220,7 +284,10 @@ struct Program {
         let firstLeaf = leaves.count
         let root = nodes.count
         rootInWork = root
+        groupInWork = group
         gateInWork = rule.gate.required
+        fedWith = rule.gate.required
+        fedWithout = rule.gate.refused
         nodes.append(CompiledNode())
         place(rule.condition, at: root, group, &vocabulary)
         rejects.append(reject(of: root, inGroup: group != nil))
@@ -236,9 +303,8 @@ struct Program {
                 refused: rule.gate.refused.rawValue, membersMin: rule.gate.membersMin,
                 membersMax: rule.gate.membersMax, hostPresent: rule.gate.hostPresent,
                 isEvent: isEvent, isTick: isTick, isShadow: rule.mode == .shadow,
-                blamesSilent: rule.blamesSilent))
+                blamesSilent: rule.blamesSilent, leaves: firstLeaf..<leaves.count))
         if isEvent { events.append(rules.count - 1) }
-        if isTick { subscribe(rules.count - 1, firstLeaf..<leaves.count) }
         if own.contains(where: { $0.kind == .count }) { countsEvents = true }
     }
 
@@ -247,22 +313,6 @@ struct Program {
         case .threshold: leaf.relative != -2
         case .state, .delta, .rate, .zscore, .flatline, .steady, .usual: true
         default: false
-        }
-    }
-
-    private mutating func subscribe(_ rule: Int, _ range: Range<Int>) {
-        for group in 0..<Vocabulary.groupsMax {
-            var lanes: UInt16 = 0
-            for leaf in leaves[range] where leaf.metric.group == group {
-                lanes |= 1 << UInt16(leaf.metric.lane)
-            }
-            guard lanes != 0 else { continue }
-            let compiled = rules[rule]
-            ticks[group].append(
-                TickEntry(
-                    rule: Int32(rule), lanes: lanes, required: compiled.required,
-                    refused: compiled.refused, local: Int32(compiled.local),
-                    root: Int32(compiled.root)))
         }
     }
 }
@@ -296,7 +346,11 @@ extension Program {
         case .gated(let gate, let child):
             node.kind = .gated
             node.gate = gate
+            let (with, without) = (fedWith, fedWithout)
+            fedWith.formUnion(gate.required)
+            fedWithout.formUnion(gate.refused)
             placeChildren([child], &node, group, &vocabulary)
+            (fedWith, fedWithout) = (with, without)
         case .members(let members, let child):
             node.kind = .members
             node.least = Int32(clamping: members.min)
@@ -305,6 +359,10 @@ extension Program {
             node.clearFraction = members.clearFraction.map { Float($0) } ?? .nan
             node.ofHosts = members.ofHosts
             placeChildren([child], &node, members.ofHosts ? .host : nil, &vocabulary)
+            if !members.ofHosts, members.min > 0 || members.fraction != nil {
+                node.reject = Int32(memberRejects.count)
+                memberRejects.append(reject(of: Int(node.first), inGroup: false))
+            }
         case .leaf(let leaf):
             node.leaf = Int32(leaves.count)
             place(leaf, group, &vocabulary)
@@ -381,7 +439,6 @@ extension Program {
             compiled.window = window
             compiled.time = takeTimes(1, nil)
             compiled.number = takeNumbers(Pool.slices, nil)
-            feed(compiled)
         case .rate(let bound, let per):
             compiled.kind = .rate
             compiled.bound = bound
@@ -392,27 +449,22 @@ extension Program {
             compiled.direction = direction
             groupsWithZ |= 1 << UInt16(compiled.metric.group)
             compiled.number = takeNumbers(1, nil)
-            feed(compiled)
         case .flatline(let window, let fractional):
             compiled.kind = .flatline
             compiled.window = window
             compiled.fractional = fractional
-            compiled.time = takeTimes(2, nil)
-            compiled.number = takeNumbers(1, nil)
-            feed(compiled)
+            stillLanes[compiled.metric.group] |= 1 << UInt16(compiled.metric.lane)
         case .steady(let window, let within):
             compiled.kind = .steady
             compiled.window = window
             compiled.amount = within
             compiled.time = takeTimes(2, nil)
             compiled.number = takeNumbers(2 * Pool.slices, nil)
-            feed(compiled)
         case .usual(let window):
             compiled.kind = .usual
             compiled.window = window
             compiled.time = takeTimes(1, group)
             compiled.number = takeNumbers(2 * Pool.levels, group)
-            if group == nil { feed(compiled) }
         case .absence(let test):
             compiled.kind = .absence
             compiled.absence = test
@@ -439,7 +491,8 @@ extension Program {
             compiled.peer = CompiledPeer(
                 z: test.z, floor: test.floor, frozenOffset: test.frozenOffset,
                 membersMin: test.membersMin)
-            for (place, kind) in test.cohorts.prefix(4).enumerated() {
+            let cohorts = test.cohorts.isEmpty ? [groupInWork ?? .job] : test.cohorts
+            for (place, kind) in cohorts.prefix(4).enumerated() {
                 compiled.peer.cohorts[place] = Int8(kind.rawValue)
             }
             compiled.required = gateInWork
@@ -454,7 +507,7 @@ extension Program {
         case .cusum(let test):
             compiled.kind = .cusum
             compiled.cusum = test
-            compiled.isExhaustive = true
+            compiled.isExhaustive = group != nil
             compiled.time = takeTimes(1, group)
             compiled.number = takeNumbers(Drift.numbers, group)
         case .duration(let test):
@@ -472,7 +525,6 @@ extension Program {
             compiled.required = gateInWork
             compiled.time = takeTimes(1, group)
             compiled.number = takeNumbers(Pool.points, group)
-            if group == nil { feed(compiled) }
         case .seasonal(let test):
             compiled.kind = .seasonal
             compiled.seasonal = test
@@ -486,15 +538,45 @@ extension Program {
             compiled.season = Int32(seasons.count)
             seasons.append((rootInWork, group))
         }
-        // Said of a group it is asked of many values at once, of which no device has marks.
-        leafMarks.append(group == nil ? marks.mark(compiled) : nil)
+        leafMarks.append(mark(&compiled, inGroup: group != nil))
+        if group == nil, compiled.kind.isFed { feed(compiled) }
         leaves.append(compiled)
+    }
+
+    /// The mark of a leaf; nil where it may hold whatever is known, or no place is left.
+    private mutating func mark(_ leaf: inout CompiledLeaf, inGroup: Bool) -> Marks.Bits? {
+        if inGroup {
+            guard leaf.register >= 0, let range = leaf.memberRange else { return nil }
+            return marks.mark(leaf.metric, low: range.low, high: range.high, isOptional: false)
+        }
+        switch leaf.kind {
+        case .flatline:
+            return marks.mark(
+                leaf.metric, still: Int32(clamping: leaf.window / 1_000),
+                isOptional: leaf.isOptional)
+        case .delta, .forecast, .cusum, .count, .peer:
+            // One that drops out holds nothing up, whatever its mark.
+            guard !leaf.isOptional else { return nil }
+            leaf.mark = marks.give(isSet: leaf.kind != .peer)
+            if leaf.peer.frozenOffset, leaf.mark >= 0 {
+                leaf.learningMark = marks.give(isSet: false)
+            }
+            return leaf.mark < 0 ? nil : Marks.bit(leaf.mark)
+        default:
+            guard leaf.register >= 0, let range = leaf.range else { return nil }
+            return marks.mark(
+                leaf.metric, low: range.low, high: range.high, isOptional: leaf.isOptional)
+        }
     }
 
     /// A leaf that must see each value of its metric, whether or not its rule is judged.
     private mutating func feed(_ leaf: CompiledLeaf) {
         feeds[leaf.metric.group].append(
             FeedEntry(
-                leaf: Int32(leaves.count), lane: Int32(leaf.metric.lane), kind: leaf.kind))
+                leaf: Int32(leaves.count), lane: Int32(leaf.metric.lane), kind: leaf.kind,
+                required: leaf.kind.isFedInGates ? fedWith.rawValue : 0,
+                refused: leaf.kind.isFedInGates ? fedWithout.rawValue : 0, mark: leaf.mark,
+                time: leaf.time, number: leaf.number))
+        feedLanes[leaf.metric.group] |= 1 << UInt16(leaf.metric.lane)
     }
 }

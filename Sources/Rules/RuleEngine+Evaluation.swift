@@ -1,5 +1,6 @@
 import Detection
 import Fleet
+import RollingStatistics
 import Telemetry
 
 // Conditions of one device.
@@ -53,7 +54,7 @@ extension RuleEngine {
     }
 
     /// A longer silence begins a count anew: nobody saw the value stay.
-    static let gapMax: Int64 = 300_000
+    static let gapSeconds: Int32 = 300
 
     static func hold(_ truth: Truth, _ since: inout Int64, _ now: Int64, _ hold: Int64) -> Truth {
         switch truth {
@@ -79,7 +80,7 @@ extension RuleEngine {
         }
         let register = Int(program.leaves[index].register)
         let place = device * program.registerGroups * 16 + register
-        let value = values[place]
+        let value = valueAt(place)
         guard !value.isNaN else {
             guard gates.contains(.warm) else { return .unknown }
             return program.leaves[index].isOptional ? .dropped : .no
@@ -108,15 +109,18 @@ extension RuleEngine {
             let leaf = program.leaves[index]
             return Truth(leaf.bound.holds(value * leaf.amount, isFiring: isFiring))
         default:
-            return evaluate(
-                keeping: program.leaves[index], value, device, now, isFiring, detection)
+            let truth = evaluate(
+                keeping: program.leaves[index], at: place, value, device, now, isFiring, detection)
+            // Peers are marked and unmarked as they move apart.
+            if truth != .yes, kind != .peer { clearMark(program.leaves[index].mark, device) }
+            return truth
         }
     }
 
     /// Leaves that look at what they kept.
     private mutating func evaluate(
-        keeping leaf: CompiledLeaf, _ value: Float, _ device: Int, _ now: Int64, _ isFiring: Bool,
-        _ detection: borrowing Detection
+        keeping leaf: CompiledLeaf, at place: Int, _ value: Float, _ device: Int, _ now: Int64,
+        _ isFiring: Bool, _ detection: borrowing Detection
     ) -> Truth {
         let time = device * devicePool.timeStride + Int(leaf.time)
         let number = device * devicePool.numberStride + Int(leaf.number)
@@ -136,21 +140,22 @@ extension RuleEngine {
             case .both: return Truth(abs(z) > limit)
             }
         case .flatline:
-            guard devicePool.times[time] != .min else { return .unknown }
             if leaf.fractional && value == value.rounded() { return .no }
-            return Truth(now - devicePool.times[time] >= leaf.window)
+            // Up to the last sample: of the time since nobody knows.
+            return Truth(
+                registers.seen[place] &- registers.since[place]
+                    >= Int32(clamping: leaf.window / 1_000))
         case .steady:
             return steady(leaf, now, time, number)
         case .usual:
             guard let usual = devicePool.usual(numbersAt: number) else { return .unknown }
             return Truth(value < usual)
         case .cusum:
-            Drift.feed(value, at: now, leaf.cusum, &devicePool, timeAt: time, at: number)
             return Drift.truth(leaf.cusum, devicePool, at: number, isFiring: isFiring)
         case .peer:
             return peer(leaf, value, device, now, isFiring, detection)
         case .forecast:
-            return Forecast.truth(leaf, now, &devicePool, timeAt: time, at: number)
+            return Forecast.truth(leaf.forecast, &devicePool, timeAt: time, at: number)
         case .duration:
             return duration(leaf, value, now, timeAt: time, at: number, inDevice: true, isFiring)
         case .seasonal:
@@ -185,7 +190,10 @@ extension RuleEngine {
         switch leaf.kind {
         case .absence: return absence(leaf.absence, device, now, isFiring, detection)
         case .completeness: return completeness(leaf, device, now, detection)
-        case .count: return Truth(faultCount(leaf, device, now) >= leaf.count.least)
+        case .count:
+            guard faultCount(leaf, device, now) < leaf.count.least else { return .yes }
+            clearMark(leaf.mark, device)
+            return .no
         default: return .unknown
         }
     }
@@ -197,7 +205,7 @@ extension RuleEngine {
 
     /// For how long a value may be taken for the present one, milliseconds.
     @inline(__always)
-    private func staleAfter(
+    func staleAfter(
         _ isSlow: Bool, _ device: Int, _ detection: borrowing Detection
     )
         -> Int64
@@ -217,45 +225,47 @@ extension RuleEngine {
         } else if leaf.relative < 0 {
             return nil
         } else {
-            base = values[device * program.registerGroups * 16 + Int(leaf.relative)]
+            base = valueAt(device * program.registerGroups * 16 + Int(leaf.relative))
         }
         return base > 0 ? base : nil
     }
 
     /// A new value of a metric that some leaf counts by.
     mutating func feed(
-        _ feed: Program.FeedEntry, _ device: Int, _ now: Int64, _ value: Float, _ score: Score
+        _ feed: Program.FeedEntry, _ device: Int, _ now: Int64, _ value: Float, _ score: Score,
+        _ detection: borrowing Detection
     ) {
-        let leaf = program.leaves[Int(feed.leaf)]
-        let time = device * devicePool.timeStride + Int(leaf.time)
-        let number = device * devicePool.numberStride + Int(leaf.number)
+        let time = device * devicePool.timeStride + Int(feed.time)
+        let number = device * devicePool.numberStride + Int(feed.number)
+        let leaf = Int(feed.leaf)
         switch feed.kind {
-        case .flatline:
-            let gap = devicePool.times[time + 1] == .min ? 0 : now - devicePool.times[time + 1]
-            if devicePool.numbers[number] != value || gap > RuleEngine.gapMax {
-                devicePool.numbers[number] = value
-                devicePool.times[time] = now
-            }
-            devicePool.times[time + 1] = now
         case .steady:
             // After a hole in the series nothing is known of what lay in it.
+            let window = program.leaves[leaf].window
             let last = devicePool.times[time]
-            let slice = now / max(leaf.window / Int64(Pool.slices - 1), 1)
+            let slice = now / max(window / Int64(Pool.slices - 1), 1)
             if last == .min || slice - last >= Int64(Pool.slices) {
                 devicePool.times[time + 1] = now
             }
-            devicePool.widen(value, at: now, window: leaf.window, timeAt: time, numbersAt: number)
+            devicePool.widen(value, at: now, window: window, timeAt: time, numbersAt: number)
         case .zscore:
-            devicePool.numbers[number] = score.z[Int(feed.lane)]
+            devicePool.numbers[number] =
+                score.z < 0 ? .nan : detection.zs[Int(score.z)][Int(feed.lane)]
         case .forecast:
-            guard score.gates.isSuperset(of: leaf.required) else { return }
-            Forecast.feed(leaf, value, now, &devicePool, timeAt: time, at: number)
+            let isNew = Forecast.feed(
+                program.leaves[leaf].forecast, value, now, &devicePool, timeAt: time, at: number)
+            if isNew { setMark(feed.mark, device) }
+        case .cusum:
+            let isNew = Drift.feed(
+                value, at: now, program.leaves[leaf].cusum, &devicePool, timeAt: time, at: number)
+            if isNew { setMark(feed.mark, device) }
         case .usual:
             let seconds =
                 devicePool.times[time] == .min
                 ? 0 : Float(min(now - devicePool.times[time], 60_000)) * 0.001
             devicePool.times[time] = now
-            devicePool.learn(value, seconds: seconds, window: leaf.window, numbersAt: number)
+            devicePool.learn(
+                value, seconds: seconds, window: program.leaves[leaf].window, numbersAt: number)
         default: break
         }
     }
@@ -307,10 +317,11 @@ extension RuleEngine {
             let found = detection.completeness(of: device, window: leaf.window)
             let share =
                 found.known < 4 ? 1 : 1 - Float(found.missing.count) / Float(found.known)
-            devicePool.numbers[number] = share
+            let isHeard = detection.age(of: device, at: now) < leaf.window
+            devicePool.numbers[number] = isHeard ? share : .nan
         }
-        guard detection.age(of: device, at: now) < leaf.window else { return .unknown }
-        return Truth(devicePool.numbers[number] < leaf.amount)
+        let share = devicePool.numbers[number]
+        return share.isNaN ? .unknown : Truth(share < leaf.amount)
     }
 
     /// Whether a device whose silence means idleness fell silent in the midst of work.
@@ -377,12 +388,9 @@ extension RuleEngine {
         return agreement(leaf, kind, cohort, now, detection, offsets: false)?.median
     }
 
-    private func cohort(
+    func cohort(
         of leaf: CompiledLeaf, _ device: Int, _ detection: borrowing Detection
     ) -> (CohortKind, Int32)? {
-        guard leaf.peer.cohorts[0] >= 0 else {
-            return cohort(peers.ownKind, leaf, device, detection)
-        }
         for place in 0..<4 where leaf.peer.cohorts[place] >= 0 {
             guard let kind = CohortKind(rawValue: Int(leaf.peer.cohorts[place])),
                 let found = cohort(kind, leaf, device, detection)
@@ -419,19 +427,32 @@ extension RuleEngine {
             devicePool.numbers[number + 1] = 0
             devicePool.numbers[number + 2] = Float(cohort)
         }
-        if now - devicePool.times[time] < 1_800_000 {
-            devicePool.numbers[number] += value - peers.median
-            devicePool.numbers[number + 1] += 1
-            return nil
-        }
-        // Compared at less than half of the steps, as when a backlog is read whose partitions are
-        // apart in time, it goes on learning: a few comparisons are worth no offset.
-        guard devicePool.numbers[number + 1] >= Self.comparisonsMin else {
+        guard isLearned(leaf, device, cohort, now) else {
             devicePool.numbers[number] += value - peers.median
             devicePool.numbers[number + 1] += 1
             return nil
         }
         return devicePool.numbers[number] / devicePool.numbers[number + 1]
+    }
+
+    /// Whether the offset of a device stands.
+    ///
+    /// Compared at less than half of the steps, as when a backlog is read whose partitions are apart
+    /// in time, it goes on learning: a few comparisons are worth no offset.
+    func isLearned(_ leaf: CompiledLeaf, _ device: Int, _ cohort: Int32, _ now: Int64) -> Bool {
+        let began = devicePool.times[device * devicePool.timeStride + Int(leaf.time)]
+        return began != .min && now - began >= 1_800_000
+            && knownOffset(leaf, device, cohort) != nil
+    }
+
+    /// The offset of a device from its peers where others may rely on it.
+    func knownOffset(_ leaf: CompiledLeaf, _ device: Int, _ cohort: Int32) -> Float? {
+        let number = device * devicePool.numberStride + Int(leaf.number)
+        let count = devicePool.numbers[number + 1]
+        guard count >= Self.comparisonsMin, devicePool.numbers[number + 2] == Float(cohort) else {
+            return nil
+        }
+        return devicePool.numbers[number] / count
     }
 
     /// Half of the steps of the half hour in which an offset is learned.
@@ -452,7 +473,7 @@ extension RuleEngine {
     }
 
     /// Median and deviation of a cohort, computed once per step.
-    private mutating func agreement(
+    mutating func agreement(
         _ leaf: CompiledLeaf, _ kind: CohortKind, _ cohort: Int32, _ now: Int64,
         _ detection: borrowing Detection, offsets: Bool
     ) -> Peers? {
@@ -464,15 +485,11 @@ extension RuleEngine {
             // Who does not pass the gate of the rule, or was not heard of, is nobody's peer.
             guard state.gates.isSuperset(of: leaf.required), !state.isRetired else { continue }
             let place = other * program.registerGroups * 16 + Int(leaf.register)
-            guard !values[place].isNaN, isPresent(leaf, other, place, now, detection)
-            else { continue }
-            var value = values[place]
+            var value = valueAt(place)
+            guard !value.isNaN, isPresent(leaf, other, place, now, detection) else { continue }
             if offsets {
-                let number = other * devicePool.numberStride + Int(leaf.number)
-                let count = devicePool.numbers[number + 1]
-                guard count >= Self.comparisonsMin, devicePool.numbers[number + 2] == Float(cohort)
-                else { continue }
-                value -= devicePool.numbers[number] / count
+                guard let offset = knownOffset(leaf, other, cohort) else { continue }
+                value -= offset
             }
             scratch.append(value)
         }
@@ -584,8 +601,6 @@ struct PeerCache {
 
     /// The step in work; what was found in another one is not valid.
     var stamp: Int64 = .min
-    /// The scope of the rule in work: the cohort of a leaf that names none.
-    var ownKind = CohortKind.job
     /// By leaf, with offsets or without, and kind; then by cohort.
     private var entries: [[Entry]]
 
@@ -684,40 +699,42 @@ extension StateTest {
 enum Forecast {
     /// Whether the line through the means so far reaches the limit in time.
     static func truth(
-        _ leaf: CompiledLeaf, _ now: Int64, _ pool: inout Pool, timeAt: Int, at number: Int
+        _ test: ForecastTest, _ pool: inout Pool, timeAt: Int, at number: Int
     ) -> Truth {
-        roll(leaf, to: now, &pool, timeAt: timeAt, at: number)
         // A line is worth its cost when there is a new point to draw it through.
         if pool.numbers[number + 2].isNaN {
-            let width = slice(of: leaf)
-            let truth = judge(leaf.forecast, pool, pool.times[timeAt], width, number)
+            guard pool.times[timeAt] != .min else { return .unknown }
+            let truth = judge(test, pool, pool.times[timeAt], slice(of: test), number)
             pool.numbers[number + 2] = Float(truth.rawValue)
         }
         return Truth(rawValue: UInt8(pool.numbers[number + 2])) ?? .unknown
     }
 
+    /// - Returns: whether there is a new point.
+    @discardableResult
     static func feed(
-        _ leaf: CompiledLeaf, _ value: Float, _ now: Int64, _ pool: inout Pool, timeAt: Int,
+        _ test: ForecastTest, _ value: Float, _ now: Int64, _ pool: inout Pool, timeAt: Int,
         at number: Int
-    ) {
-        roll(leaf, to: now, &pool, timeAt: timeAt, at: number)
+    ) -> Bool {
+        let isNew = roll(test, to: now, &pool, timeAt: timeAt, at: number)
         pool.numbers[number] += value
         pool.numbers[number + 1] += 1
+        return isNew
     }
 
-    private static func slice(of leaf: CompiledLeaf) -> Int64 {
-        max(leaf.forecast.window / Int64(Pool.points - 3), 1)
+    private static func slice(of test: ForecastTest) -> Int64 {
+        max(test.window / Int64(Pool.points - 3), 1)
     }
 
     /// Closes the slice in work where `now` lies in a later one.
     private static func roll(
-        _ leaf: CompiledLeaf, to now: Int64, _ pool: inout Pool, timeAt: Int, at number: Int
-    ) {
+        _ test: ForecastTest, to now: Int64, _ pool: inout Pool, timeAt: Int, at number: Int
+    ) -> Bool {
         let slices = Int64(Pool.points - 3)
-        let slice = now / slice(of: leaf)
+        let slice = now / slice(of: test)
         let last = pool.times[timeAt]
         // A partition that is behind the frontier adds to the slice in work.
-        guard slice > last else { return }
+        guard slice > last else { return false }
         if last != .min {
             if pool.numbers[number + 1] > 0 {
                 let mean = pool.numbers[number] / pool.numbers[number + 1]
@@ -732,6 +749,7 @@ enum Forecast {
         pool.numbers[number] = 0
         pool.numbers[number + 1] = 0
         pool.numbers[number + 2] = .nan
+        return true
     }
 
     /// Whether the line through the last means reaches the limit in time.
@@ -739,7 +757,10 @@ enum Forecast {
         _ test: ForecastTest, _ pool: borrowing Pool, _ slice: Int64, _ width: Int64,
         _ number: Int
     ) -> Truth {
-        guard let line = line(pool, slice, width, number) else { return .unknown }
+        guard let points = points(pool, slice, width, number) else { return .unknown }
+        // No line explains more than that of least squares, which costs a hundredth of this one.
+        guard explainable(points) > test.determinationMin - 0.001 else { return .no }
+        guard let line = line(through: points) else { return .no }
         let perMinute = line.slope * 60
         guard abs(perMinute) >= test.slopeMin, line.fit >= test.determinationMin else { return .no }
         let seconds = (test.limit - line.level) / line.slope
@@ -781,37 +802,62 @@ enum Forecast {
         _ pool: borrowing Pool, at subject: Int, _ leaf: CompiledLeaf, _ now: Int64
     ) -> (slope: Float, level: Float, fit: Float)? {
         let width = max(leaf.forecast.window / Int64(Pool.points - 3), 1)
-        return line(
+        let found = points(
             pool, now / width, width, subject * pool.numberStride + Int(leaf.number))
+        return found.flatMap { line(through: $0) }
     }
 
-    /// Slope per second, the level now, and the share of the variance that the line explains.
-    static func line(
+    /// The means of the window, in seconds before now; nil where there are too few.
+    private static func points(
         _ pool: borrowing Pool, _ slice: Int64, _ width: Int64, _ number: Int
-    ) -> (slope: Float, level: Float, fit: Float)? {
+    ) -> [(x: Float, y: Float)]? {
         let slices = Int64(Pool.points - 3)
         var points: [(x: Float, y: Float)] = []
+        points.reserveCapacity(Pool.points)
         for back in Swift.stride(from: slices - 1, through: 1, by: -1) where slice - back >= 0 {
             let y = pool.numbers[number + 3 + Int((slice - back) % slices)]
             if !y.isNaN { points.append((-Float(back * width) * 0.001, y)) }
         }
         // Less than two thirds of the window is too little to draw a line through.
-        guard points.count * 3 >= Int(slices) * 2 else { return nil }
+        return points.count * 3 >= Int(slices) * 2 ? points : nil
+    }
+
+    private static func mean(_ points: [(x: Float, y: Float)]) -> (x: Float, y: Float) {
+        var sum: (x: Float, y: Float) = (0, 0)
+        for point in points { sum = (sum.x + point.x, sum.y + point.y) }
+        return (sum.x / Float(points.count), sum.y / Float(points.count))
+    }
+
+    /// The share of the variance that the line of least squares explains.
+    private static func explainable(_ points: [(x: Float, y: Float)]) -> Float {
+        let mean = mean(points)
+        var (xx, xy, yy): (Float, Float, Float) = (0, 0, 0)
+        for point in points {
+            let (x, y) = (point.x - mean.x, point.y - mean.y)
+            (xx, xy, yy) = (xx + x * x, xy + x * y, yy + y * y)
+        }
+        return xx > 0 && yy > 0 ? xy * xy / xx / yy : 0
+    }
+
+    /// The line of Theil and Sen: slope per second, the level now, and the share of the variance
+    /// that it explains.
+    private static func line(
+        through points: [(x: Float, y: Float)]
+    ) -> (slope: Float, level: Float, fit: Float)? {
         var slopes: [Float] = []
+        slopes.reserveCapacity(points.count * points.count / 2)
         for (index, a) in points.enumerated() {
             for b in points[(index + 1)...] { slopes.append((b.y - a.y) / (b.x - a.x)) }
         }
         guard let slope = Peers.median(of: &slopes), slope != 0 else { return nil }
-        let count = Float(points.count)
-        let meanX = points.reduce(0) { $0 + $1.x } / count
-        let meanY = points.reduce(0) { $0 + $1.y } / count
+        let mean = mean(points)
         var total: Float = 0
         var rest: Float = 0
         for point in points {
-            let residual = point.y - (meanY + slope * (point.x - meanX))
-            total += (point.y - meanY) * (point.y - meanY)
+            let residual = point.y - (mean.y + slope * (point.x - mean.x))
+            total += (point.y - mean.y) * (point.y - mean.y)
             rest += residual * residual
         }
-        return (slope, meanY - slope * meanX, total > 0 ? max(0, 1 - rest / total) : 0)
+        return (slope, mean.y - slope * mean.x, total > 0 ? max(0, 1 - rest / total) : 0)
     }
 }

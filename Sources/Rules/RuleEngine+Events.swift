@@ -114,6 +114,7 @@ extension RuleEngine {
         guard isRepeat != true else { return }
         let job = directory.devices[device].labels[.job]
         history.add(FaultHistory.Entry(code: fault.code, at: now, job: job), to: device)
+        for mark in program.countMarks { setMark(mark, device) }
     }
 
     private mutating func take(

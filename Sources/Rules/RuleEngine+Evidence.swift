@@ -95,7 +95,7 @@ extension RuleEngine {
             return Finding.Evidence(
                 name: name, value: Double(mean), unit: unit, against: Wording.usual(season, unit))
         }
-        let value = values[subject * program.registerGroups * 16 + Int(leaf.register)]
+        let value = valueAt(subject * program.registerGroups * 16 + Int(leaf.register))
         guard !value.isNaN else { return nil }
         if leaf.kind == .delta {
             let rise = devicePool.sum(

@@ -177,7 +177,7 @@ extension RuleEngine {
         var sum = 0.0
         var count = 0
         for device in devices {
-            let value = values[device * program.registerGroups * 16 + register]
+            let value = valueAt(device * program.registerGroups * 16 + register)
             guard !value.isNaN else { continue }
             sum += Double(value)
             count += 1

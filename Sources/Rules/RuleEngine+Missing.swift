@@ -82,8 +82,8 @@ extension RuleEngine {
         for member in detection.cohorts.members(group, Int32(subject)) {
             let place = Int(member.value) * program.registerGroups * 16 + Int(leaf.register)
             let fresh = Int64(detection.devices[Int(member.value)].interval * 4_000)
-            guard !values[place].isNaN, seenAt(place) + max(90_000, fresh) >= now else { continue }
-            own = min(own ?? values[place], values[place])
+            guard !valueAt(place).isNaN, seenAt(place) + max(90_000, fresh) >= now else { continue }
+            own = min(own ?? valueAt(place), valueAt(place))
         }
         return own.map { (usual, $0) }
     }

@@ -254,7 +254,9 @@ extension RuleEngine {
         if let group = rule.group {
             groupStates[group.rawValue].phases[place] = phase.rawValue
         } else {
+            let wasIdle = deviceStates.phases[place] == 0
             deviceStates.phases[place] = phase.rawValue
+            if wasIdle != (phase == .idle) { admit(place / deviceStates.stride) }
         }
     }
 

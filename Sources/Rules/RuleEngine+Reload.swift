@@ -1,5 +1,6 @@
 package import Detection
 package import Fleet
+import RollingStatistics
 package import Telemetry
 
 // Rules come and go, and so does the process; what fires stays.
@@ -134,6 +135,7 @@ extension RuleEngine {
             kept[old] = same
             engine.copyState(of: old, from: self, to: same)
         }
+        engine.markAll()
         var removed: [Finding] = []
         for key in spoken.keys.sorted(by: { ($0.rule, $0.subject) < ($1.rule, $1.subject) }) {
             guard var finding = spoken[key] else { continue }
@@ -174,12 +176,10 @@ extension RuleEngine {
                 let source = (device * old.program.registerGroups + from) * 16
                 let target = (device * program.registerGroups + to) * 16
                 for lane in 0..<16 {
-                    values[target + lane] = old.values[source + lane]
-                    seen[target + lane] = old.seen[source + lane]
+                    registers.copy(source + lane, of: old.registers, to: target + lane)
                 }
             }
         }
-        markAll()
     }
 
     /// Equal definitions compile into equal shapes: places in pools match one by one.

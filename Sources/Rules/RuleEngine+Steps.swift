@@ -32,52 +32,47 @@ extension RuleEngine {
         peers.stamp = now
         retire(now, &detection, directory)
         giveUpAwaited(now, detection)
+        prepareAgenda(now, detection)
         for index in program.steps {
-            guard let group = program.rules[index].group else {
-                judgeDevices(index, now, detection, directory)
-                continue
-            }
-            peers.ownKind = group
-            for subject in 0..<detection.cohorts.count(group) {
-                judge(index, group, Int32(subject), now, detection, directory)
+            if let group = program.rules[index].group {
+                listGroups(index, group, now, detection)
+                for place in agenda.subjects.indices {
+                    let subject = Int32(agenda.subjects[place])
+                    judge(index, group, subject, now, detection, directory)
+                }
+            } else {
+                listDevices(index, now, detection)
+                for place in agenda.subjects.indices {
+                    judge(index, agenda.subjects[place], now, detection, directory)
+                }
             }
         }
         stepEvents(now, detection, directory)
         releaseEmptyGroups(now, &detection, directory)
     }
 
-    private mutating func judgeDevices(
-        _ index: Int, _ now: Int64, _ detection: borrowing Detection, _ directory: Directory
+    private mutating func judge(
+        _ index: Int, _ device: Int, _ now: Int64, _ detection: borrowing Detection,
+        _ directory: Directory
     ) {
         let rule = program.rules[index]
-        let reject = program.rejects[index]
-        for device in 0..<detection.devices.count {
-            let phase = deviceStates.phases[device * deviceStates.stride + rule.local]
-            // Silence by any clock is at most that since the last sample.
-            if phase == 0, reject.silence > 0,
-                now &- detection.devices[device].lastSeen < reject.silence
-            {
-                continue
-            }
-            let gates = detection.devices[device].gates
-            let isOpen =
-                gates.rawValue & rule.required == rule.required
-                && gates.rawValue & rule.refused == 0
-            guard isOpen || phase != 0, !detection.devices[device].isRetired else { continue }
-            if phase == 0, reject.isUseful, !mayHold(reject, device) { continue }
-            var truth = Truth.no
-            if isOpen {
-                truth = evaluate(
-                    rule.root, device: device, now: now, gates: gates, isFiring: phase >= 2,
-                    detection)
-            }
-            // A host that is silent itself says nothing of one of its devices.
-            if truth == .yes, rule.hostPresent, !isHostPresent(device, now, detection) {
-                truth = .unknown
-            }
-            if phase == 0 && truth != .yes { continue }
-            drive(index, device, truth, moment(now, device, detection), detection, directory)
+        let phase = deviceStates.phases[device * deviceStates.stride + rule.local]
+        let gates = gates[device]
+        let isOpen =
+            gates.rawValue & rule.required == rule.required && gates.rawValue & rule.refused == 0
+        guard isOpen || phase != 0, !detection.devices[device].isRetired else { return }
+        var truth = Truth.no
+        if isOpen {
+            truth = evaluate(
+                rule.root, device: device, now: now, gates: gates, isFiring: phase >= 2, detection)
         }
+        if program.admissions[index].isHeld { admit(device) }
+        // A host that is silent itself says nothing of one of its devices.
+        if truth == .yes, rule.hostPresent, !isHostPresent(device, now, detection) {
+            truth = .unknown
+        }
+        if phase == 0 && truth != .yes { return }
+        drive(index, device, truth, moment(now, device, detection), detection, directory)
     }
 
     private func moment(
@@ -113,23 +108,28 @@ extension RuleEngine {
         guard let first = members.first else { return }
         let place = Int(subject) * groupStates[group.rawValue].stride + rule.local
         let phase = groupStates[group.rawValue].phases[place]
-        let reject = program.rejects[index]
-        if phase == 0, reject.isUseful,
-            !members.contains(where: { mayHold(reject, Int($0.value)) })
-        {
-            return
+        if phase == 0 {
+            // Each condition on the group needs a member of its own.
+            for clause in program.rejects[index].others where !has(clause, members) { return }
         }
         let isOpen = isOpen(rule, members, now, detection)
         guard isOpen || phase != 0 else { return }
         offenders.removeAll(keepingCapacity: true)
         offenderSince = .max
+        isIdleInWork = phase == 0
         let truth =
             isOpen
             ? evaluate(rule.root, group, subject, now, isFiring: phase >= 2, detection) : .no
+        isIdleInWork = false
         if phase == 0 && truth != .yes { return }
         drive(
             index, Int(subject), truth, moment(now, Int(first.value), detection), detection,
             directory)
+    }
+
+    private func has(_ clause: Int, _ members: [DeviceIndex]) -> Bool {
+        for member in members where has(clause, marks[Int(member.value)]) { return true }
+        return false
     }
 
     /// A gate of a group is open when half of the members that are there pass it.
@@ -145,7 +145,7 @@ extension RuleEngine {
             let device = Int(member.value)
             guard isCounted(device, now, detection) else { continue }
             present += 1
-            let gates = detection.devices[device].gates.rawValue
+            let gates = gates[device].rawValue
             if gates & rule.required == rule.required && gates & rule.refused == 0 { passing += 1 }
         }
         let count = rule.group == .pipeline ? hosts(of: members, detection) : present
@@ -162,10 +162,15 @@ extension RuleEngine {
     }
 
     /// A silent device counts to its job for five minutes.
+    @inline(__always)
     private func isCounted(
         _ device: Int, _ now: Int64, _ detection: borrowing Detection
     ) -> Bool {
-        !detection.devices[device].isRetired
+        // Silence by any clock is at most that since the last sample.
+        if now &- detection.devices[device].lastSeen < detection.settings.carryJobFor {
+            return !detection.devices[device].isRetired
+        }
+        return !detection.devices[device].isRetired
             && detection.age(of: device, at: now) < detection.settings.carryJobFor
     }
 }
@@ -212,16 +217,31 @@ extension RuleEngine {
         _ node: CompiledNode, _ group: CohortKind, _ subject: Int32, _ now: Int64,
         _ isFiring: Bool, _ detection: borrowing Detection
     ) -> Truth {
+        let members = detection.cohorts.members(group, subject)
+        if isIdleInWork, node.reject >= 0 {
+            let admission = program.memberAdmissions[Int(node.reject)]
+            guard
+                members.contains(where: { mayHold(admission, marks[Int($0.value)], Int($0.value)) })
+            else { return .no }
+        }
         var tally = MemberTally()
         let held = heldTime(of: Int(node.first))
         // A second condition on members may name the same ones.
         let named = Set(offenders)
-        for member in detection.cohorts.members(group, subject) {
+        let admission = node.reject < 0 ? nil : program.memberAdmissions[Int(node.reject)]
+        // Of an idle rule that asks for a number of members, the others are of no interest.
+        let skips = isIdleInWork && node.fraction.isNaN
+        for member in members {
             let device = Int(member.value)
+            if skips, let admission, !mayHold(admission, marks[device], device) {
+                tally.add(.no)
+                continue
+            }
             guard isCounted(device, now, detection) else { continue }
             let truth = evaluate(
                 Int(node.first), device: device, now: now,
                 gates: detection.devices[device].gates, isFiring: false, detection)
+            if admission?.isHeld == true { admit(device) }
             tally.add(truth)
             guard truth == .yes else { continue }
             if !named.contains(device) { offenders.append(device) }
@@ -296,8 +316,8 @@ extension RuleEngine {
                 group: group.rawValue)
         case .forecast:
             let kind = group.rawValue
-            Forecast.feed(leaf, value, now, &groupPools[kind], timeAt: time, at: number)
-            return Forecast.truth(leaf, now, &groupPools[kind], timeAt: time, at: number)
+            Forecast.feed(leaf.forecast, value, now, &groupPools[kind], timeAt: time, at: number)
+            return Forecast.truth(leaf.forecast, &groupPools[kind], timeAt: time, at: number)
         case .seasonal:
             return seasonal(leaf, group, Int(subject), value, now, isFiring, detection)
         case .anomaly:
@@ -364,12 +384,13 @@ extension RuleEngine {
             let device = Int(member.value)
             guard isCounted(device, now, detection) else { continue }
             let place = device * program.registerGroups * 16 + Int(leaf.register)
-            guard !values[place].isNaN else { continue }
-            let limit: Int64 =
-                leaf.isSlow
-                ? 900_000 : max(90_000, Int64(detection.devices[device].interval * 4_000))
-            guard seenAt(place) + limit >= now else { continue }
-            scratch.append(values[place])
+            let value = valueAt(place)
+            guard !value.isNaN else { continue }
+            let age = now - seenAt(place)
+            guard age <= 90_000 || age <= staleAfter(leaf.isSlow, device, detection) else {
+                continue
+            }
+            scratch.append(value)
         }
         guard !scratch.isEmpty else { return nil }
         guard let wanted = leaf.aggregate, wanted != .median else {

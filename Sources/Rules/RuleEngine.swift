@@ -1,5 +1,6 @@
 package import Detection
 package import Fleet
+import RollingStatistics
 package import Telemetry
 
 /// Judges every tick and every step of event time by the rules, and says what fires and clears.
@@ -10,6 +11,11 @@ package import Telemetry
 /// and on nothing else: not on where batches end, nor on any clock. Not copyable, because a copy of
 /// its state would be a mistake and an expensive one.
 package struct RuleEngine: ~Copyable, Sendable {
+    /// Never set: an existential has no place but memory, and neither has what holds one.
+    ///
+    /// A large struct without one counts as a value to be loaded, and 900 bytes of it are copied for
+    /// each call of a method that does not change it.
+    private let inPlace: (any Sendable)? = nil
     package internal(set) var book: RuleBook
     var program: Program
     var devicePool: Pool
@@ -17,11 +23,13 @@ package struct RuleEngine: ~Copyable, Sendable {
     var deviceStates: StateTable
     var groupStates: [StateTable]
     /// The newest value of each metric that some rule reads, by device and register.
-    var values: [Float] = []
-    /// Seconds of event time of each, since `firstSecond`.
-    var seen: [Int32] = []
+    var registers = LaneRegisters()
     /// By device.
     var marks: [Marks.Bits] = []
+    /// By device, as they were when `ready` was worked out.
+    var gates: [Gates] = []
+    /// By device and word: rules to evaluate as things are, one bit for each.
+    var ready: [UInt64] = []
     var deviceCount = 0
 
     /// What was last said of each rule and subject that fires.
@@ -53,13 +61,23 @@ package struct RuleEngine: ~Copyable, Sendable {
     var hostStamps: [Int64] = []
     var stamp: Int64 = 0
     var peers: PeerCache
+    var watchedPeers = WatchedPeers()
+    var agenda = Agenda()
+    /// The rule in work is idle on its subject: that it cannot hold is all that one wants to know.
+    var isIdleInWork = false
 
     /// 2020-01-01: 32 bits of seconds from there last until 2088.
     static let firstSecond: Int64 = 1_577_836_800
 
+    /// The newest value at `place`; NaN where there was none.
+    @inline(__always)
+    func valueAt(_ place: Int) -> Float { registers.values[place] }
+
     /// When the value at `place` was seen, milliseconds.
     @inline(__always)
-    func seenAt(_ place: Int) -> Int64 { (Int64(seen[place]) + RuleEngine.firstSecond) * 1_000 }
+    func seenAt(_ place: Int) -> Int64 {
+        (Int64(registers.seen[place]) + RuleEngine.firstSecond) * 1_000
+    }
 
     /// Steps made up for at most after a jump of event time; ten minutes of them.
     static let stepsMax: Int64 = 120
@@ -113,8 +131,8 @@ package struct RuleEngine: ~Copyable, Sendable {
 
     /// Bytes of state behind all devices and groups.
     package var bytes: Int {
-        devicePool.bytes + deviceStates.bytes + values.count * 8 + marks.count * 32 + seasons.bytes
-            + watches.bytes
+        devicePool.bytes + deviceStates.bytes + registers.bytes + marks.count * 34
+            + ready.count * 8 + seasons.bytes + watches.bytes
             + groupPools.reduce(0) { $0 + $1.bytes } + groupStates.reduce(0) { $0 + $1.bytes }
     }
 
@@ -187,14 +205,15 @@ package struct RuleEngine: ~Copyable, Sendable {
     mutating func grow(_ detection: borrowing Detection) {
         let count = detection.devices.count
         if count > deviceCount {
-            let lanes = program.registerGroups * 16
-            values.append(contentsOf: repeatElement(.nan, count: (count - deviceCount) * lanes))
-            seen.append(contentsOf: repeatElement(.min, count: (count - deviceCount) * lanes))
-            marks.append(
-                contentsOf: repeatElement(program.marks.initial, count: count - deviceCount))
-            deviceCount = count
+            let more = count - deviceCount
+            registers.grow(to: count * program.registerGroups * 16)
+            marks.append(contentsOf: repeatElement(program.marks.initial, count: more))
+            gates.append(contentsOf: detection.devices[deviceCount...].map(\.gates))
+            ready.append(contentsOf: repeatElement(0, count: more * program.words))
             devicePool.grow(to: count)
             deviceStates.grow(to: count)
+            for device in deviceCount..<count { admit(device) }
+            deviceCount = count
         }
         for kind in CohortKind.allCases {
             let groups = detection.cohorts.count(kind)
@@ -216,72 +235,117 @@ package struct RuleEngine: ~Copyable, Sendable {
             { cursor.increase += 1 }
             return
         }
+        prefetch(index + 6, batch)
         let row = batch.rows[index]
         let device = Int(row.device.value)
         let group = Int(row.group)
         let time = row.time.milliseconds
-        let registers = program.registerGroup[group]
-        if registers >= 0 {
-            store(batch.lanes[index], score.present, device, registers, time)
+        var isChanged = gates[device] != score.gates
+        gates[device] = score.gates
+        if program.registerGroup[group] >= 0 {
+            let place = (device * program.registerGroups + program.registerGroup[group]) * 16
+            let second = Int32(clamping: time / 1_000 - RuleEngine.firstSecond)
+            let still = registers.store(
+                batch.lanes[index], score.present, second: second,
+                gapMax: RuleEngine.gapSeconds, at: place)
+            let before = marks[device]
             program.marks.take(
-                batch.lanes[index], score.present, group: group, into: &marks[device])
+                batch.lanes[index], score.present, still: still, group: group,
+                into: &marks[device])
+            if marks[device] != before { isChanged = true }
         }
-        feed(index, group, device, time, score, batch.lanes[index], &cursor, detection)
-        let entries = program.ticks[group]
-        let base = device * deviceStates.stride
-        for entry in entries where entry.lanes & score.present != 0 {
-            let place = base + Int(entry.local)
-            let phase = deviceStates.phases[place]
-            let gates = score.gates.rawValue
-            let isOpen = gates & entry.required == entry.required && gates & entry.refused == 0
-            guard isOpen || phase != 0 else { continue }
-            let reject = program.rejects[Int(entry.rule)]
-            if phase == 0, reject.isUseful, !mayHold(reject, device) { continue }
-            let truth =
-                isOpen
-                ? evaluate(
-                    Int(entry.root), device: device, now: time, gates: score.gates,
-                    isFiring: phase >= 2, detection) : .no
-            if phase == 0 && truth != .yes { continue }
-            let moment = Moment(
-                time: time, partition: batch.partitions[Int(row.partition)], offset: row.offset)
-            drive(Int(entry.rule), device, truth, moment, detection, directory)
+        if isChanged { admit(device) }
+        if score.present & program.feedLanes[group] != 0 {
+            feed(index, group, device, time, score, batch.lanes[index], detection)
+        }
+        if cursor.increase < detection.increases.count {
+            takeIncreases(upTo: index, group, device, time, &cursor, detection)
+        }
+        for word in 0..<program.words {
+            var rules =
+                ready[device * program.words + word]
+                & program.tickMask[group * program.words + word]
+            while rules != 0 {
+                let rule = word * 64 + rules.trailingZeroBitCount
+                rules &= rules - 1
+                let lanes = program.tickLanes[group * program.rules.count + rule]
+                guard lanes & score.present != 0 else { continue }
+                let moment = Moment(
+                    time: time, partition: batch.partitions[Int(row.partition)],
+                    offset: row.offset)
+                judge(rule, device, moment, detection, directory)
+            }
         }
     }
 
-    private mutating func store(
-        _ lanes: SIMD16<Float>, _ present: UInt16, _ device: Int, _ registers: Int, _ time: Int64
+    /// Asks for what is kept of a row that is judged soon.
+    @inline(__always)
+    private func prefetch(_ index: Int, _ batch: borrowing SampleBatch) {
+        guard index < batch.rows.count else { return }
+        let device = Int(batch.rows[index].device.value)
+        marks.prefetch(device)
+        ready.prefetch(device * program.words)
+        let group = program.registerGroup[Int(batch.rows[index].group)]
+        guard group >= 0 else { return }
+        registers.prefetch((device * program.registerGroups + group) * 16)
+        guard program.feedLanes[Int(batch.rows[index].group)] != 0 else { return }
+        devicePool.times.prefetch(device * devicePool.timeStride, lines: 2)
+        devicePool.numbers.prefetch(device * devicePool.numberStride, lines: 4)
+    }
+
+    /// One rule on one device, at a tick of it.
+    private mutating func judge(
+        _ index: Int, _ device: Int, _ moment: Moment, _ detection: borrowing Detection,
+        _ directory: Directory
     ) {
-        let base = (device * program.registerGroups + registers) * 16
-        let second = Int32(clamping: time / 1_000 - RuleEngine.firstSecond)
-        var rest = present
-        while rest != 0 {
-            let lane = rest.trailingZeroBitCount
-            values[base + lane] = lanes[lane]
-            seen[base + lane] = second
-            rest &= rest - 1
-        }
+        let rule = program.rules[index]
+        let gates = gates[device]
+        let phase = deviceStates.phases[device * deviceStates.stride + rule.local]
+        let isOpen =
+            gates.rawValue & rule.required == rule.required && gates.rawValue & rule.refused == 0
+        guard isOpen || phase != 0 else { return }
+        let truth =
+            isOpen
+            ? evaluate(
+                rule.root, device: device, now: moment.time, gates: gates, isFiring: phase >= 2,
+                detection) : .no
+        if program.admissions[index].isHeld { admit(device) }
+        if phase == 0 && truth != .yes { return }
+        drive(index, device, truth, moment, detection, directory)
     }
 
     private mutating func feed(
         _ index: Int, _ group: Int, _ device: Int, _ time: Int64, _ score: Score,
-        _ lanes: SIMD16<Float>, _ cursor: inout Cursor, _ detection: borrowing Detection
+        _ lanes: SIMD16<Float>, _ detection: borrowing Detection
     ) {
-        let feeds = program.feeds[group]
-        for feed in feeds where score.present & (1 << UInt16(feed.lane)) != 0 {
-            self.feed(feed, device, time, lanes[Int(feed.lane)], score)
+        for place in program.feeds[group].indices {
+            let feed = program.feeds[group][place]
+            guard score.present & (1 << UInt16(feed.lane)) != 0,
+                score.gates.rawValue & feed.required == feed.required,
+                score.gates.rawValue & feed.refused == 0
+            else { continue }
+            self.feed(feed, device, time, lanes[Int(feed.lane)], score, detection)
         }
+    }
+
+    private mutating func takeIncreases(
+        upTo index: Int, _ group: Int, _ device: Int, _ time: Int64, _ cursor: inout Cursor,
+        _ detection: borrowing Detection
+    ) {
         while cursor.increase < detection.increases.count,
             Int(detection.increases[cursor.increase].row) <= index
         {
             let increase = detection.increases[cursor.increase]
             cursor.increase += 1
-            for feed in feeds where feed.kind == .delta && feed.lane == Int32(increase.lane) {
+            guard program.feedLanes[group] & (1 << UInt16(increase.lane)) != 0 else { continue }
+            for feed in program.feeds[group]
+            where feed.kind == .delta && feed.lane == Int32(increase.lane) {
                 let leaf = program.leaves[Int(feed.leaf)]
                 devicePool.add(
                     increase.amount, at: time, window: leaf.window,
                     timeAt: device * devicePool.timeStride + Int(leaf.time),
                     numbersAt: device * devicePool.numberStride + Int(leaf.number))
+                if increase.amount > 0 { setMark(leaf.mark, device) }
             }
         }
     }

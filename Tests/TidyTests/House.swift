@@ -37,7 +37,8 @@ let house: [Room] = [
     Room(name: "Telemetry", pure: true, mayImport: ["Fleet", "Bytes"]),
     Room(name: "Detection", pure: true, mayImport: ["Fleet", "RollingStatistics", "Telemetry"]),
     Room(
-        name: "Rules", pure: true, mayImport: ["Fleet", "Configuration", "Telemetry", "Detection"]),
+        name: "Rules", pure: true,
+        mayImport: ["Fleet", "Configuration", "RollingStatistics", "Telemetry", "Detection"]),
     Room(name: "Incidents", pure: true, mayImport: ["Fleet", "Configuration", "Rules"]),
     Room(
         name: "Escalation", pure: true,

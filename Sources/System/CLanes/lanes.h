@@ -10,6 +10,7 @@
 /// There is no fused multiply-add here on purpose: without it every ISA gives the same bits.
 typedef float lanes_float __attribute__((ext_vector_type(16)));
 typedef int lanes_int __attribute__((ext_vector_type(16)));
+typedef unsigned lanes_unsigned __attribute__((ext_vector_type(16)));
 #define LANES_INLINE static inline __attribute__((always_inline))
 
 LANES_INLINE lanes_float lanes_sqrt(lanes_float v) { return __builtin_elementwise_sqrt(v); }
@@ -25,6 +26,29 @@ LANES_INLINE unsigned short lanes_bits(lanes_int mask)
     unsigned short result;
     __builtin_memcpy(&result, &bits, 2);
     return result;
+}
+/// What is remembered of sixteen lanes: the newest values, when they were seen, and since when each
+/// has been the same. Only the lanes of `present` change; a lane that was not seen for more than
+/// `gap` seconds counts as changed. Writes to `still` for how many seconds each has had its value.
+LANES_INLINE void lanes_remember(float *values, int *seen, int *since, const void *lanes,
+    unsigned short present, int now, int gap, void *still)
+{
+    typedef lanes_float lanes_unaligned_float __attribute__((aligned(4)));
+    typedef lanes_int lanes_unaligned_int __attribute__((aligned(4)));
+    const lanes_int weights = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768};
+    const lanes_int is_new = (((lanes_int)(int)present) & weights) == weights;
+    const lanes_float value = *(const lanes_float *)lanes;
+    const lanes_float old = *(lanes_unaligned_float *)values;
+    const lanes_int before = *(lanes_unaligned_int *)seen;
+    const lanes_int first = *(lanes_unaligned_int *)since;
+    // What was never seen lies further back than an int reaches.
+    const lanes_int age = (lanes_int)((unsigned)now - (lanes_unsigned)before);
+    const lanes_int is_same = (old == value) & (age <= gap);
+    const lanes_int start = is_same ? first : (lanes_int)now;
+    *(lanes_unaligned_float *)values = is_new ? value : old;
+    *(lanes_unaligned_int *)seen = is_new ? (lanes_int)now : before;
+    *(lanes_unaligned_int *)since = is_new ? start : first;
+    *(lanes_int *)still = now - start;
 }
 /// One batch as the kernel sees it: plain pointers, checked by the caller once. Vectors hide behind
 /// `void`, because Swift imports a pointer to one as opaque.
@@ -74,6 +98,9 @@ LANES_INLINE void lanes_prefetch(const void *state, const unsigned *blocks, long
         __builtin_prefetch(lines + 64, 0, 2);
     }
 }
+
+/// Asks for one cache line to come.
+LANES_INLINE void lanes_prefetch_line(const void *line) { __builtin_prefetch(line, 0, 3); }
 
 /// Zeroed pages, huge ones where the kernel has them; NULL when there is no memory.
 LANES_INLINE void *lanes_map(size_t bytes)

@@ -1,0 +1,18 @@
+public import CLanes
+
+extension Array {
+    /// Asks for the memory of an element that is read soon, so that nobody waits for it then.
+    ///
+    /// State of many devices in no order lies beyond the caches. `lines` are of 64 bytes each; an
+    /// index that does not exist asks for nothing.
+    @inlinable @inline(__always)
+    package func prefetch(_ index: Int, lines: Int = 1) {
+        unsafe withUnsafeBufferPointer { elements in
+            guard let base = elements.baseAddress, index >= 0, index < elements.count else {
+                return
+            }
+            let first = unsafe UnsafeRawPointer(base + index)
+            for line in 0..<lines { unsafe lanes_prefetch_line(first + line * 64) }
+        }
+    }
+}

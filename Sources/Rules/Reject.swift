@@ -1,0 +1,204 @@
+/// What must be so before a rule is evaluated on a subject on which it is idle.
+struct Reject {
+    /// Something counts or learns at each turn, or nothing is known: always evaluated.
+    var isAlways = false
+    /// Of a device, or, of a rule on a group, of one of its members; none where none is known.
+    var clauses: Range<Int> = 0..<0
+    /// Of a rule on a group: clauses that some member must fulfil as well, each its own.
+    var others: Range<Int> = 0..<0
+    /// Places in the device's times that say since when a part of the condition holds.
+    var held: Range<Int> = 0..<0
+    /// The same in the times of the group.
+    var heldInGroup: Range<Int> = 0..<0
+    /// The clause of leaves that still learn, of which one is enough; -1 for none.
+    var learning: Int32 = -1
+    /// The whole condition is silence of at least so many milliseconds; 0 where it is not.
+    var silence: Int64 = 0
+    /// And of no more than so many, beyond so many intervals of the device; 0 for no such limit.
+    var silenceRecent: Int64 = 0
+    var silenceIntervals: Float = 0
+    /// Nothing new is known before the next minute.
+    var isByMinute = false
+
+    /// The marks of one subject can say that the condition does not hold.
+    var isByMarks: Bool { !isAlways && silence == 0 && !isByMinute }
+}
+
+/// What of a reject says whether a device needs it: small, because all are asked.
+struct Admission {
+    enum Kind: UInt8 { case never, always, byMarks }
+
+    let kind: Kind
+    let required: UInt16
+    let refused: UInt16
+    /// Its place among the phases of a device; -1 for a rule on groups.
+    let local: Int32
+    let firstClause: Int32
+    let clauseEnd: Int32
+    /// The clause of those that learn; -1 for none.
+    let learning: Int32
+    let firstHeld: Int32
+    let heldEnd: Int32
+
+    /// Of a rule.
+    init(_ rule: CompiledRule, _ reject: Reject) {
+        if rule.isEvent {
+            kind = .never
+        } else if reject.isByMarks {
+            kind = .byMarks
+        } else {
+            // At steps, whoever is always asked needs no bit.
+            kind = rule.isTick ? .always : .never
+        }
+        // A group has gates of its own.
+        required = rule.group == nil ? rule.required : 0
+        refused = rule.group == nil ? rule.refused : 0
+        local = rule.group == nil ? Int32(rule.local) : -1
+        (firstClause, clauseEnd) = (
+            Int32(reject.clauses.lowerBound), Int32(reject.clauses.upperBound)
+        )
+        (firstHeld, heldEnd) = (Int32(reject.held.lowerBound), Int32(reject.held.upperBound))
+        learning = reject.learning
+    }
+
+    /// Of a condition on members.
+    init(_ reject: Reject) {
+        kind = reject.isByMarks ? .byMarks : .always
+        (required, refused, local) = (0, 0, -1)
+        (firstClause, clauseEnd) = (
+            Int32(reject.clauses.lowerBound), Int32(reject.clauses.upperBound)
+        )
+        (firstHeld, heldEnd) = (Int32(reject.held.lowerBound), Int32(reject.held.upperBound))
+        learning = reject.learning
+    }
+
+    /// Times of devices say since when a part of it holds.
+    var isHeld: Bool { firstHeld < heldEnd }
+}
+
+extension Program {
+    /// What the condition at `root` needs, said of one device or of a group.
+    mutating func reject(of root: Int, inGroup: Bool) -> Reject {
+        var reject = Reject()
+        var times: (device: [Int32], group: [Int32]) = ([], [])
+        collect(root, &reject, &times, inGroup: inGroup)
+        reject.held = heldTimes.count..<heldTimes.count + times.device.count
+        heldTimes += times.device
+        reject.heldInGroup = heldTimes.count..<heldTimes.count + times.group.count
+        heldTimes += times.group
+        var needed = inGroup ? memberClauses(root) : [clauses(of: root)]
+        // Written from the general to the particular: the last tells most.
+        let own = needed.popLast() ?? []
+        reject.clauses = clauses.count..<clauses.count + own.count
+        clauses += own
+        // While a time runs, all of it is evaluated.
+        if reject.held.isEmpty, reject.heldInGroup.isEmpty, reject.learning < 0 {
+            let others = needed.compactMap(\.first)
+            reject.others = clauses.count..<clauses.count + others.count
+            clauses += others
+        }
+        if let leaf = silence(root) {
+            reject.silence = leaf.absence.after
+            reject.silenceRecent = leaf.absence.recent
+            reject.silenceIntervals = leaf.absence.intervals
+        }
+        if !inGroup, nodes[root].kind == .leaf {
+            reject.isByMinute = leaves[Int(nodes[root].leaf)].kind == .completeness
+        }
+        if reject.silence == 0, !reject.isByMinute, reject.clauses.isEmpty {
+            reject.isAlways = true
+        }
+        return reject
+    }
+
+    /// The leaf of a condition that is nothing but silence, of a device or of members.
+    private func silence(_ root: Int) -> CompiledLeaf? {
+        var node = nodes[root]
+        if node.kind == .members, node.least > 0 || !node.fraction.isNaN {
+            node = nodes[Int(node.first)]
+        }
+        guard node.kind == .leaf else { return nil }
+        let leaf = leaves[Int(node.leaf)]
+        return leaf.kind == .absence && leaf.register < 0 && leaf.absence.after > 0 ? leaf : nil
+    }
+
+    private mutating func collect(
+        _ index: Int, _ reject: inout Reject, _ times: inout (device: [Int32], group: [Int32]),
+        inGroup: Bool
+    ) {
+        let node = nodes[index]
+        switch node.kind {
+        case .leaf:
+            let leaf = leaves[Int(node.leaf)]
+            guard leaf.isExhaustive else { return }
+            if leaf.kind == .duration {
+                // It counts from where its limit is passed to where it is not.
+                if inGroup { times.group.append(leaf.time) } else { times.device.append(leaf.time) }
+                if leafMarks[Int(node.leaf)] == nil { reject.isAlways = true }
+            } else if leaf.kind == .peer, leaf.learningMark >= 0 {
+                if reject.learning < 0 {
+                    reject.learning = Int32(clauses.count)
+                    clauses.append(.zero)
+                }
+                clauses[Int(reject.learning)] |= Marks.bit(leaf.learningMark)
+            } else {
+                reject.isAlways = true
+            }
+            return
+        case .held:
+            if inGroup { times.group.append(node.time) } else { times.device.append(node.time) }
+        case .members where node.ofHosts:
+            if silence(index) == nil { reject.isAlways = true }
+            return
+        case .all, .any, .atLeast, .not, .members, .gated: break
+        }
+        for child in Int(node.first)..<Int(node.first) + Int(node.count) {
+            collect(child, &reject, &times, inGroup: inGroup && node.kind != .members)
+        }
+    }
+
+    /// Clauses that a device fulfils wherever the condition holds.
+    private func clauses(of index: Int) -> [Marks.Bits] {
+        let node = nodes[index]
+        switch node.kind {
+        case .leaf: return leafMarks[Int(node.leaf)].map { [$0] } ?? []
+        case .held, .gated: return clauses(of: Int(node.first))
+        case .all: return children(of: node).flatMap { clauses(of: $0) }
+        case .any, .atLeast: return oneOf(children(of: node).map { clauses(of: $0) }, node)
+        case .not, .members: return []
+        }
+    }
+
+    /// Sets of clauses; of each, at least one member fulfils all wherever the condition on the group
+    /// holds, not necessarily the same one.
+    private func memberClauses(_ index: Int) -> [[Marks.Bits]] {
+        let node = nodes[index]
+        switch node.kind {
+        case .members where !node.ofHosts && (node.least > 0 || !node.fraction.isNaN):
+            let needed = clauses(of: Int(node.first))
+            return needed.isEmpty ? [] : [needed]
+        case .leaf: return leafMarks[Int(node.leaf)].map { [[$0]] } ?? []
+        case .held, .gated: return memberClauses(Int(node.first))
+        case .all: return children(of: node).flatMap { memberClauses($0) }
+        case .any, .atLeast:
+            let union = oneOf(children(of: node).map { memberClauses($0).first ?? [] }, node)
+            return union.isEmpty ? [] : [union]
+        case .not, .members: return []
+        }
+    }
+
+    private func children(of node: CompiledNode) -> Range<Int> {
+        Int(node.first)..<Int(node.first) + Int(node.count)
+    }
+
+    /// One clause that holds where at least one of the children does.
+    private func oneOf(_ children: [[Marks.Bits]], _ node: CompiledNode) -> [Marks.Bits] {
+        guard node.least > 0 || node.kind == .any else { return [] }
+        var union = Marks.Bits.zero
+        for clauses in children {
+            guard let first = clauses.first else { return [] }
+            union |= first
+        }
+        return union == .zero ? [] : [union]
+    }
+}

@@ -1,0 +1,227 @@
+import Detection
+import Fleet
+import RollingStatistics
+import Telemetry
+
+// Whether a rule need be evaluated.
+extension RuleEngine {
+    /// Works out anew which rules a device's marks, gates and phases let through.
+    ///
+    /// A bit of a rule on devices says that it may hold here, or that it is not idle; one of a rule
+    /// on groups, that this member may be a reason for it to hold. Asked whenever any of the three
+    /// changed, which is seldom.
+    mutating func admit(_ device: Int) {
+        let gates = gates[device].rawValue
+        let bits = marks[device]
+        let phases = device * deviceStates.stride
+        var found: UInt64 = 0
+        for (index, rule) in program.admissions.enumerated() {
+            let isBusy = rule.local >= 0 && deviceStates.phases[phases + Int(rule.local)] != 0
+            let isOpen = gates & rule.required == rule.required && gates & rule.refused == 0
+            if isBusy || isOpen && mayHold(rule, bits, device) {
+                found |= 1 << UInt64(index % 64)
+            }
+            if index % 64 == 63 || index == program.admissions.count - 1 {
+                ready[device * program.words + index / 64] = found
+                found = 0
+            }
+        }
+    }
+
+    /// Whether an idle condition may hold on a device, as far as its marks tell.
+    @inline(__always)
+    func mayHold(_ admission: Admission, _ bits: Marks.Bits, _ device: Int) -> Bool {
+        guard admission.kind == .byMarks else { return admission.kind == .always }
+        for clause in Int(admission.firstClause)..<Int(admission.clauseEnd)
+        where !has(clause, bits) {
+            // What was true for a while must be seen to end; who learns must learn.
+            return admission.learning >= 0 && has(Int(admission.learning), bits)
+                || admission.isHeld && isHeld(admission, device)
+        }
+        return true
+    }
+
+    @inline(__always)
+    func has(_ clause: Int, _ bits: Marks.Bits) -> Bool {
+        let common = bits & program.clauses[clause]
+        return common[0] | common[1] | common[2] | common[3] != 0
+    }
+
+    private func isHeld(_ admission: Admission, _ device: Int) -> Bool {
+        for held in Int(admission.firstHeld)..<Int(admission.heldEnd) {
+            let place = device * devicePool.timeStride + Int(program.heldTimes[held])
+            if devicePool.times[place] != .min { return true }
+        }
+        return false
+    }
+
+    func isHeld(_ reject: Reject, _ group: CohortKind, _ subject: Int) -> Bool {
+        for held in reject.heldInGroup {
+            let place =
+                subject * groupPools[group.rawValue].timeStride + Int(program.heldTimes[held])
+            if groupPools[group.rawValue].times[place] != .min { return true }
+        }
+        return false
+    }
+
+    mutating func setMark(_ place: Int16, _ device: Int) {
+        guard place >= 0, marks[device] & Marks.bit(place) == .zero else { return }
+        marks[device] |= Marks.bit(place)
+        admit(device)
+    }
+
+    /// The leaf was asked and said no, and will until it is fed again.
+    mutating func clearMark(_ place: Int16, _ device: Int) {
+        guard place >= 0, marks[device] & Marks.bit(place) != .zero else { return }
+        marks[device] &= ~Marks.bit(place)
+        admit(device)
+    }
+
+    /// Takes over the registers of all devices, as after another set of rules came.
+    mutating func markAll() {
+        let ages = SIMD16<Int32>(repeating: .max)
+        for device in 0..<deviceCount {
+            for group in 0..<Vocabulary.groupsMax where program.registerGroup[group] >= 0 {
+                let base = (device * program.registerGroups + program.registerGroup[group]) * 16
+                let lanes = registers.vector(at: base)
+                program.marks.take(
+                    lanes, lanes.presence, still: ages, group: group, into: &marks[device])
+            }
+            admit(device)
+        }
+    }
+}
+
+/// What a step has to look at: gathered in one walk over the devices, then asked rule by rule.
+struct Agenda {
+    struct Entry {
+        let device: Int32
+        let word: Int32
+        let rules: UInt64
+    }
+
+    /// In order of devices.
+    var entries: [Entry] = []
+    /// All rules that stand in some entry.
+    var rules: [UInt64] = []
+    /// Devices that were not heard of for as long as the least patient rule waits.
+    var silent: [Int32] = []
+    /// Subjects of the rule in work.
+    var subjects: [Int] = []
+    /// Rules that look once a minute look at this step.
+    var isNewMinute = true
+    var minute: Int64 = .min
+
+    func has(_ rule: Int) -> Bool {
+        rule / 64 < rules.count && rules[rule / 64] & (1 << UInt64(rule % 64)) != 0
+    }
+}
+
+extension RuleEngine {
+    mutating func prepareAgenda(_ now: Int64, _ detection: borrowing Detection) {
+        agenda.entries.removeAll(keepingCapacity: true)
+        agenda.silent.removeAll(keepingCapacity: true)
+        agenda.rules = [UInt64](repeating: 0, count: program.words)
+        agenda.isNewMinute = agenda.minute != now / 60_000
+        agenda.minute = now / 60_000
+        let latest = program.silenceMin == .max ? Int64.min : now &- program.silenceMin
+        for device in 0..<deviceCount {
+            let lastSeen = detection.devices[device].lastSeen
+            if lastSeen <= latest, lastSeen != .min { agenda.silent.append(Int32(device)) }
+            let present = detection.devices[device].gates
+            guard gates[device] != present else { continue }
+            gates[device] = present
+            admit(device)
+        }
+        watchPeers(now, detection)
+        for device in 0..<deviceCount {
+            for word in 0..<program.words {
+                let rules = ready[device * program.words + word] & program.stepMask[word]
+                guard rules != 0 else { continue }
+                agenda.rules[word] |= rules
+                agenda.entries.append(
+                    Agenda.Entry(device: Int32(device), word: Int32(word), rules: rules))
+            }
+        }
+    }
+
+    /// Fills `agenda.subjects` with the devices on which a rule must be judged, in their order.
+    mutating func listDevices(_ index: Int, _ now: Int64, _ detection: borrowing Detection) {
+        agenda.subjects.removeAll(keepingCapacity: true)
+        let reject = program.rejects[index]
+        if reject.isAlways || reject.isByMinute && agenda.isNewMinute {
+            agenda.subjects.append(contentsOf: 0..<deviceCount)
+            return
+        }
+        appendAdmitted(index)
+        guard reject.silence > 0, !agenda.silent.isEmpty else { return }
+        for device in agenda.silent where isSilent(Int(device), now, reject, detection) {
+            agenda.subjects.append(Int(device))
+        }
+        sortSubjects()
+    }
+
+    /// The same for a rule on groups.
+    mutating func listGroups(
+        _ index: Int, _ kind: CohortKind, _ now: Int64, _ detection: borrowing Detection
+    ) {
+        agenda.subjects.removeAll(keepingCapacity: true)
+        let reject = program.rejects[index]
+        let count = detection.cohorts.count(kind)
+        if reject.isAlways {
+            agenda.subjects.append(contentsOf: 0..<count)
+            return
+        }
+        appendAdmitted(index)
+        if reject.silence > 0 {
+            for device in agenda.silent where isSilent(Int(device), now, reject, detection) {
+                agenda.subjects.append(Int(device))
+            }
+        }
+        for place in agenda.subjects.indices {
+            agenda.subjects[place] = Int(detection.devices[agenda.subjects[place]][kind])
+        }
+        let (stride, local) = (groupStates[kind.rawValue].stride, program.rules[index].local)
+        for subject in 0..<count {
+            let isBusy = groupStates[kind.rawValue].phases[subject * stride + local] != 0
+            if isBusy || !reject.heldInGroup.isEmpty && isHeld(reject, kind, subject) {
+                agenda.subjects.append(subject)
+            }
+        }
+        sortSubjects()
+    }
+
+    private mutating func appendAdmitted(_ index: Int) {
+        guard agenda.has(index) else { return }
+        for entry in agenda.entries
+        where Int(entry.word) == index / 64 && entry.rules & (1 << UInt64(index % 64)) != 0 {
+            agenda.subjects.append(Int(entry.device))
+        }
+    }
+
+    private mutating func sortSubjects() {
+        guard agenda.subjects.count > 1 else {
+            if agenda.subjects.first == -1 { agenda.subjects.removeAll(keepingCapacity: true) }
+            return
+        }
+        agenda.subjects.sort()
+        var kept = 0
+        for subject in agenda.subjects
+        where subject >= 0 && (kept == 0 || agenda.subjects[kept - 1] != subject) {
+            agenda.subjects[kept] = subject
+            kept += 1
+        }
+        agenda.subjects.removeLast(agenda.subjects.count - kept)
+    }
+
+    /// Silence by any clock is at most that since the last sample.
+    private func isSilent(
+        _ device: Int, _ now: Int64, _ reject: Reject, _ detection: borrowing Detection
+    ) -> Bool {
+        let silence = now &- detection.devices[device].lastSeen
+        guard silence >= reject.silence, !detection.devices[device].isRetired else { return false }
+        guard reject.silenceRecent > 0 else { return true }
+        let patience = Int64(reject.silenceIntervals * detection.devices[device].interval * 1_000)
+        return detection.age(of: device, at: now) <= reject.silenceRecent + patience
+    }
+}
