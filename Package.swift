@@ -58,7 +58,7 @@ let package = Package(
         kernel("KernelV3", march: "x86-64-v3"),
         kernel("KernelV4", march: "x86-64-v4"),
         stage("RollingStatistics", "CLanes", "KernelBaseline", "KernelV3", "KernelV4"),
-        stage("Bytes"),
+        stage("Bytes", "CLanes"),
         stage("Telemetry", "Fleet", "Bytes"),
         stage("Detection", "Fleet", "RollingStatistics", "Telemetry"),
         stage("Rules", "Fleet", "Configuration", "RollingStatistics", "Telemetry", "Detection"),

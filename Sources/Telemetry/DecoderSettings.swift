@@ -23,6 +23,8 @@ package struct DecoderSettings: Sendable {
     package var rememberedMax = 4_000_000
     /// Faults taken from one message.
     package var faultsPerMessageMax = 256
+    /// Whether messages of known keys are read without a tape; a test compares both ways.
+    package var readsDirectly = true
     /// Bits of a hash that count; a test sets none, so that every hash collides.
     package var hashMask: UInt64 = .max
 
@@ -38,6 +40,8 @@ package struct DecoderStatistics: Sendable, Equatable {
     package var labelMisses: UInt64 = 0
     /// Messages that were laid out as one before them, and read the short way.
     package var shapeHits: UInt64 = 0
+    /// Messages whose keys and labels were known, and that needed no tape.
+    package var memberHits: UInt64 = 0
     /// How often there were too many layouts to remember.
     package var shapeClears: UInt64 = 0
     /// How often the tables of label sets and of names were full and started afresh.

@@ -147,13 +147,19 @@ extension MessageDecoder {
     private mutating func addNativeRuns(_ object: Int, _ bytes: Span<UInt8>) {
         var node = object + 1
         let end = Int(tape[object].next)
+        var isNext = false
         while node + 1 < end {
             let key = tape[node]
             let value = tape[node + 1]
             switch tape.role(node, bytes) {
             case .device, .host, .index, .kind, .vendor, .model, .labels:
-                record.add(key.start &- 1, value.kind == .string ? value.end &+ 1 : value.end)
-            default: break
+                let valueEnd = value.kind == .string ? value.end &+ 1 : value.end
+                // With whatever white space there is around the comma between two of them.
+                record.add(
+                    isNext ? record.runs[record.runs.count - 1].upperBound + 1 : key.start &- 1,
+                    valueEnd)
+                isNext = true
+            default: isNext = false
             }
             node = Int(value.next)
         }

@@ -26,8 +26,10 @@ extension MessageDecoder {
             record.isNative ? .native : source.dialect(isTelegraf: record.isTelegraf)
         let salt = source.salt(level, dialect)
         if salt == record.lastSalt { return record.lastKnown }
-        let hash = map.hash(bytes, record.runs, salt: salt)
-        if let place = map.find(bytes, record.runs, salt: salt, hash: hash).map(Int.init) {
+        // Runs that stood apart must not be taken for one that lacks what was between them.
+        let key = record.runs.count > 1 ? salt | Self.apart : salt
+        let hash = map.hash(bytes, record.runs, salt: key)
+        if let place = map.find(bytes, record.runs, salt: key, hash: hash).map(Int.init) {
             let labels = known[place]
             counted.labelHits &+= 1
             record.lastSalt = salt
@@ -44,11 +46,13 @@ extension MessageDecoder {
         counted.labelMisses &+= 1
         let made = try read(source, level, dialect, bytes, &batch, &directory)
         known.append(made)
-        map.add(bytes, record.runs, salt: salt, hash: hash, value: Int32(known.count - 1))
+        map.add(bytes, record.runs, salt: key, hash: hash, value: Int32(known.count - 1))
         record.lastSalt = salt
         record.lastKnown = known.count - 1
         return record.lastKnown
     }
+
+    private static let apart: UInt32 = 1 << 31
 
     mutating func touch(
         _ device: DeviceIndex, _ batch: inout SampleBatch, _ directory: inout Directory

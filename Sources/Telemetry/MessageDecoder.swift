@@ -1,3 +1,4 @@
+import Bytes
 package import Fleet
 
 /// Bytes of one topic become columns of samples.
@@ -26,6 +27,16 @@ package struct MessageDecoder: Sendable {
     var known: [KnownLabels] = []
     var map: ByteMap
     var shapes: ShapeTree
+    var members: MemberTable
+    /// Messages since the last one that taught a layout.
+    private var untaught: UInt64 = 0
+    private static let untaughtMax: UInt64 = 8
+    private static let untaughtStep: UInt64 = 64
+    /// Messages that are not tried the direct way, and how many failed of late.
+    var membersWait = 0
+    var membersMissed = 0
+    /// The message that is being read.
+    var scratch = Scratch()
     private let futureSkew: Int64
     /// By device: what its labels were when they were last registered.
     var fingerprints: [UInt64] = []
@@ -35,6 +46,8 @@ package struct MessageDecoder: Sendable {
     let keys = Keys()
     let opaqueNative: Bool
     let opaqueOther: Bool
+    /// Whether native messages may come, and be read without a tape.
+    private let readsDirectly: Bool
     private var devicesSeen = 0
 
     package init(format: WireFormat, settings: DecoderSettings) {
@@ -44,7 +57,9 @@ package struct MessageDecoder: Sendable {
         resolver = Resolver(settings)
         opaqueNative = settings.opaqueFormats.contains(.native)
         opaqueOther = format != .native && settings.opaqueFormats.contains(format)
+        readsDirectly = settings.readsDirectly && (format == .native || format == .auto)
         memory = DecoderMemory(entriesMax: settings.rememberedMax)
+        members = MemberTable(hashMask: settings.hashMask)
         map = ByteMap(hashMask: settings.hashMask)
         futureSkew = (Instant(milliseconds: 0) + settings.futureSkew).milliseconds
         shapes = ShapeTree(bytesMax: settings.shapeBytesMax)
@@ -89,7 +104,10 @@ package struct MessageDecoder: Sendable {
 
     private mutating func prepare(_ directory: borrowing Directory) {
         // Shapes name places of the resolver.
-        if resolver.clearIfFull() { shapes.removeAll() }
+        if resolver.clearIfFull() {
+            shapes.removeAll()
+            members.removeAll()
+        }
         let isFull =
             known.count >= settings.labelSetsMax || map.byteCount >= settings.labelBytesMax
         // A directory with fewer devices is another one; nothing known of the old one holds.
@@ -112,6 +130,15 @@ package struct MessageDecoder: Sendable {
         record.begin(
             origin, clock: now, latest: Instant(milliseconds: now.milliseconds &+ futureSkew))
         if !shapes.isEmpty, takeShaped(payload, &batch, &directory) { return }
+        // Where a layout might be learned the message is read in full, unless that led to nothing.
+        let isDirect =
+            readsDirectly
+            && (!shapes.isReadyToLearn()
+                || untaught >= Self.untaughtMax && untaught % Self.untaughtStep != 0)
+        if isDirect, takeMembers(payload, &batch, &directory) {
+            untaught &+= 1
+            return
+        }
         // What the message before has taught is not undone, should this one be no message at all.
         memory.begin(canFail: false)
         var isInflux = format == .influx
@@ -131,7 +158,11 @@ package struct MessageDecoder: Sendable {
         guard root.kind == .array else {
             memory.begin(canFail: false)
             try takeObject(0, payload, &batch, &directory, &vocabulary)
-            return learnShape(payload)
+            if isDirect, membersWait == 0 { learnMembers(payload) }
+            let layouts = (shapes.shapes.count, shapes.clears)
+            learnShape(payload)
+            untaught = layouts == (shapes.shapes.count, shapes.clears) ? untaught &+ 1 : 0
+            return
         }
         memory.begin(canFail: true)
         var node = 1

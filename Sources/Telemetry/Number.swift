@@ -129,6 +129,27 @@ enum Number {
         return Parsed(value: Double(value), end: 8 &+ digits, isInteger: true)
     }
 
+    /// The same where the number may be anywhere in `bytes`, without a power of ten to choose.
+    ///
+    /// How many digits there are is hard to predict; here nothing depends on it but one load.
+    @inline(__always)
+    static func long(_ bytes: Span<UInt8>, at start: Int, _ word: UInt64) -> Parsed? {
+        let next = bytes.wholeWord(at: start &+ 8)
+        let others = nonDigits(next)
+        guard nonDigits(word) == 0, word & 0xFF != 0x30, others != 0 else { return nil }
+        let bits = UInt64(truncatingIfNeeded: others.trailingZeroBitCount & 0x38)
+        let behind = (next &>> bits) & 0xFF
+        guard behind != 0x2E, behind | 0x20 != 0x65 else { return nil }
+        let digits = Int(truncatingIfNeeded: bits &>> 3)
+        // Those before the last eight; shifted in two steps, because a shift by 64 bits is none.
+        let first = ((word ^ 0x3030_3030_3030_3030) &<< (56 &- bits)) &<< 8
+        let last = bytes.wholeWord(at: start &+ digits) ^ 0x3030_3030_3030_3030
+        let value = joined(first) &* 100_000_000 &+ joined(last)
+        return Parsed(
+            value: Double(Int64(truncatingIfNeeded: value)), end: start &+ 8 &+ digits,
+            isInteger: true)
+    }
+
     /// Takes a run of digits, eight at a time; wraps around beyond 19, which the caller notices.
     @inline(__always)
     static func digits(_ bytes: Span<UInt8>, _ position: inout Int, _ value: inout UInt64) {
@@ -263,7 +284,7 @@ extension Number {
     /// search for its end, and the processor need not wait for it to go on behind: that wait is what
     /// reading a message costs most.
     struct Form: Sendable {
-        /// Bytes of the number, at most 7; 0 fits nothing.
+        /// Bytes of the number, at most 7; at 0 nothing fits, see `close`.
         private(set) var width: Int32 = 0
         /// Rises with each number that does not fit; numbers of many forms are not worth a guess.
         private var misses: Int32 = 0
@@ -271,7 +292,7 @@ extension Number {
         private var shift: UInt64 = 0
         /// The dot and the byte behind the number, and what they are.
         private var fixed: UInt64 = 0
-        private var marks: UInt64 = 0
+        private var marks: UInt64 = 1
         /// The digits before the dot and after it, when the number has been moved up.
         private var whole: UInt64 = 0
         private var fraction: UInt64 = 0
@@ -288,9 +309,9 @@ extension Number {
             let number = word &<< shift
             let digits = ((number & whole) &<< 8 | number & fraction) ^ zeros
             let strange = (digits &+ 0x7676_7676_7676_7676 | digits) & 0x8080_8080_8080_8080
-            guard width != 0, strange | ((word & fixed) ^ marks) == 0,
-                digits & first >= leastFirst
-            else { return nil }
+            guard strange | ((word & fixed) ^ marks) == 0, digits & first >= leastFirst else {
+                return nil
+            }
             return Double(Int64(truncatingIfNeeded: joined(digits))) / divisor
         }
 
@@ -305,24 +326,29 @@ extension Number {
         @inline(__always)
         mutating func hit() { if misses > 0 { misses &-= 1 } }
 
+        /// The same for all that fitted since the last miss, at once.
+        @inline(__always)
+        mutating func hit(_ count: Int32) { misses = max(0, misses &- max(0, count)) }
+
+        /// Takes on a form that nothing has: no bits of a word are ever 1 where none are asked for.
+        private mutating func close() {
+            width = 0
+            fixed = 0
+            marks = 1
+        }
+
         /// Takes on the form of the number of `width` bytes that `word` begins with.
         @inline(never)
         mutating func learn(_ word: UInt64, width length: Int, isInteger: Bool) {
             misses &+= 3
-            guard isOpen, (1...7).contains(length), word & 0xFF != 0x2D else {
-                width = 0
-                return
-            }
+            guard isOpen, (1...7).contains(length), word & 0xFF != 0x2D else { return close() }
             var dot = length
             if !isInteger {
                 dot = bytesEqual(word, Byte.dot).trailingZeroBitCount &>> 3
                 // An exponent is read the long way.
                 let others = nonDigits(word ^ (0x1E &<< UInt64(min(dot, 7) * 8)))
                 guard dot > 0, dot < length - 1, others.trailingZeroBitCount &>> 3 == length
-                else {
-                    width = 0
-                    return
-                }
+                else { return close() }
             }
             let places = UInt64(8 - length)
             shift = places * 8

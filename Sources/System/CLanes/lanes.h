@@ -69,6 +69,13 @@ struct lanes_batch {
     long prefetch;
 };
 
+/// Asks for the cache lines of `size` bytes to come; nothing is read, so any address will do.
+LANES_INLINE void lanes_ask(const void *address, long size)
+{
+    for (long place = 0; place < size; place += 64)
+        __builtin_prefetch((const char *)address + place, 0, 3);
+}
+
 /// 4 or 3 where the processor and the system run x86-64-v4 or v3, 1 elsewhere.
 LANES_INLINE int lanes_isa(void)
 {
