@@ -35,7 +35,10 @@ extension MemberTable {
         var seen: UInt32 = 0
         while true {
             var entry = Int(entries[last].follower)
-            if !bytes.matches(entries[entry].key, at: position, opening: opening) {
+            // What a space follows is another literal, to which the space belongs.
+            if !bytes.matches(entries[entry].key, at: position, opening: opening)
+                || isSpace(bytes.byte(at: position &+ Int(entries[entry].key.length)))
+            {
                 if opening == 0, bytes.byte(at: position) == Byte.closeBrace { break }
                 guard
                     let found = find(
@@ -136,7 +139,7 @@ extension MemberTable {
         while true {
             var entry = Int(entries[last].follower)
             var word = bytes.word(behind: entries[entry].key, at: position, opening: opening)
-            if word == nil {
+            if word.map({ isSpace(UInt8(truncatingIfNeeded: $0)) }) ?? true {
                 if opening == 0, bytes.byte(at: position) == Byte.closeBrace { break }
                 guard
                     let found = find(

@@ -36,7 +36,7 @@ extension MessageDecoder {
 
     private static var nativeSalt: UInt32 { Source.canonical.salt(.board, .native) }
     private static var missesMax: Int { 64 }
-    private static var waitAfterMisses: Int { 1_024 }
+    private static var waitAfterMisses: Int { 256 }
 
     /// Reads the message and takes it; `guess` is which labels it has, where that was not looked up.
     @inline(__always)
