@@ -70,7 +70,7 @@ extension Span<UInt8> {
 
     /// Whether the `length` bytes from `start` are those of `other` from `offset`.
     ///
-    /// Eight at a time; the last eight overlap those before them.
+    /// The last eight overlap those before them.
     @inlinable @inline(__always)
     package func equals(_ start: Int, _ length: Int, _ other: Span<UInt8>, at offset: Int) -> Bool {
         guard length >= 0, has(length, at: start), other.has(length, at: offset) else {
@@ -82,6 +82,15 @@ extension Span<UInt8> {
             return difference &<< UInt64(truncatingIfNeeded: 64 &- length &* 8) == 0
         }
         var place = 0
+        while place &+ 32 <= length {
+            let difference =
+                (load(start &+ place) ^ other.load(offset &+ place))
+                | (load(start &+ place &+ 8) ^ other.load(offset &+ place &+ 8))
+                | (load(start &+ place &+ 16) ^ other.load(offset &+ place &+ 16))
+                | (load(start &+ place &+ 24) ^ other.load(offset &+ place &+ 24))
+            guard difference == 0 else { return false }
+            place &+= 32
+        }
         let last = length &- 8
         while place < last {
             guard load(start &+ place) == other.load(offset &+ place) else { return false }
@@ -139,11 +148,16 @@ package struct Literal: Sendable {
     @usableFromInline let words: (UInt64, UInt64, UInt64)
     /// All ones where a byte counts.
     @usableFromInline let masks: (UInt64, UInt64, UInt64)
+    /// The last eight bytes, of one that has 8 to 16.
+    private let lastWord: UInt64
+    private let isMiddling: Bool
 
     /// The bytes of `range`, which are at most 24.
     package init(_ bytes: Span<UInt8>, _ range: Range<Int>) {
         precondition(range.count <= Literal.lengthMax, "a literal has at most 24 bytes")
         length = range.count
+        isMiddling = (8...16).contains(range.count)
+        lastWord = isMiddling ? bytes.word(at: range.upperBound - 8) : 0
         func mask(_ index: Int) -> UInt64 {
             let bytes = min(max(range.count - index * 8, 0), 8)
             return bytes == 0 ? 0 : ~0 >> UInt64(64 - bytes * 8)
@@ -154,6 +168,21 @@ package struct Literal: Sendable {
             bytes.word(at: range.lowerBound + 8) & masks.1,
             bytes.word(at: range.lowerBound + 16) & masks.2
         )
+    }
+
+    /// Whether it stands at `place`, behind which 24 bytes must be there to read.
+    @inline(__always)
+    func stands(at place: UnsafeRawPointer) -> Bool {
+        let first = unsafe place.loadUnaligned(as: UInt64.self)
+        if isMiddling {
+            // Two words that overlap.
+            let last = unsafe (place + (length &- 8)).loadUnaligned(as: UInt64.self)
+            return (first ^ words.0) | (last ^ lastWord) == 0
+        }
+        let second = unsafe (place + 8).loadUnaligned(as: UInt64.self)
+        let third = unsafe (place + 16).loadUnaligned(as: UInt64.self)
+        return (first ^ words.0) & masks.0 | (second ^ words.1) & masks.1
+            | (third ^ words.2) & masks.2 == 0
     }
 
     package static func == (left: Literal, right: Literal) -> Bool {

@@ -1,3 +1,4 @@
+import Bytes
 import Fleet
 
 /// The short way: messages that are laid out as others before them.
@@ -8,21 +9,15 @@ extension MessageDecoder {
     mutating func takeShaped(
         _ bytes: Span<UInt8>, _ batch: inout SampleBatch, _ directory: inout Directory
     ) -> Bool {
-        let reading = shapes.read(bytes)
-        guard reading.shape >= 0 else { return false }
-        let shape = shapes.shapes[reading.shape]
-        var time = record.origin.recordTime
-        if let node = reading.time {
-            guard let read = Timestamp.read(bytes, node, unit: settings.timestampUnit) else {
-                return false
-            }
-            guard !shape.isLine || node.flag else { return false }
-            time = read
-        }
-        guard time.milliseconds <= record.latest.milliseconds else { return false }
-        let hash = map.hash(bytes, reading.labels, salt: shape.salt)
+        let found = shapes.read(bytes)
+        guard found.shape >= 0 else { return false }
+        let shape = shapes.shapes[found.shape]
+        guard let time = time(found, shape, bytes),
+            time.milliseconds <= record.latest.milliseconds
+        else { return false }
+        let hash = map.hash(bytes, found.labels, salt: shape.salt)
         guard
-            let place = map.find(bytes, reading.labels, salt: shape.salt, hash: hash)
+            let place = map.find(bytes, found.labels, salt: shape.salt, hash: hash)
                 .map(Int.init)
         else { return false }
         let labels = known[place]
@@ -31,124 +26,156 @@ extension MessageDecoder {
         else { return false }
 
         counted.shapeHits &+= 1
+        let device = DeviceIndex(labels.device)
+        if shape.isPlain, found.isSound, shape.wholes.isEmpty {
+            takeLanes(shape, device, time, &batch)
+            heard(device, time, &batch, &directory)
+            return true
+        }
+        return takeSlowly(found, shape, place, time, &batch, &directory)
+    }
+
+    /// The event time of a message whose layout is known, or nil where it names none.
+    @inline(__always)
+    private mutating func time(
+        _ found: LayoutTree.Found, _ shape: ShapeTree.Shape, _ bytes: Span<UInt8>
+    ) -> Instant? {
+        guard !found.time.isEmpty else { return record.origin.recordTime }
+        if found.timeInteger >= 0 {
+            return Timestamp.instant(found.timeInteger, settings.timestampUnit)
+        }
+        guard !shape.isLine || found.isTimeWhole else { return nil }
+        let node = Node(
+            kind: .number, flag: found.isTimeWhole,
+            start: Int32(truncatingIfNeeded: found.time.lowerBound),
+            end: Int32(truncatingIfNeeded: found.time.upperBound), next: 0, value: found.timeValue)
+        return Timestamp.read(bytes, node, unit: settings.timestampUnit)
+    }
+
+    @inline(__always)
+    private mutating func heard(
+        _ device: DeviceIndex, _ time: Instant, _ batch: inout SampleBatch,
+        _ directory: inout Directory
+    ) {
+        counted.labelHits &+= 1
+        guard Int(record.origin.partition) < batch.partitions.count else {
+            return directory.touch(device, at: time)
+        }
+        directory.touch(
+            device, at: time, from: batch.partitions[Int(record.origin.partition)])
+    }
+
+    /// Writes the rows of a message in which every number is sound and has its place.
+    @inline(__always)
+    private mutating func takeLanes(
+        _ shape: ShapeTree.Shape, _ device: DeviceIndex, _ time: Instant,
+        _ batch: inout SampleBatch
+    ) {
+        let firstRow = batch.rows.count
+        let first = Int(shape.rows.lowerBound)
+        for row in 0..<Int(shape.rows.upperBound) &- first {
+            let open = shapes.rows[first &+ row]
+            batch.rows.append(
+                SampleBatch.Row(
+                    device: device, group: open.group, partition: record.origin.partition,
+                    time: time, offset: record.origin.offset, points: open.points))
+            batch.lanes.append(shapes.tree.lanes(row))
+        }
+        if !shape.counters.isEmpty { takeCounters(shape, firstRow, &batch) }
+        if !shape.peaks.isEmpty {
+            takePeaks(shape, device, time)
+            for index in Int(shape.peaks.lowerBound)..<Int(shape.peaks.upperBound) {
+                let place = Int(shapes.extras[index].lane)
+                batch.lanes[firstRow &+ (place &>> 4)][place & 15] = record.values[place]
+            }
+        }
+        batch.tally.points &+= shape.points
+        batch.tally.unknownMetric &+= shape.unknown
+        batch.tally.ignored &+= shape.ignored
+    }
+
+    private mutating func takeCounters(
+        _ shape: ShapeTree.Shape, _ firstRow: Int, _ batch: inout SampleBatch
+    ) {
+        for index in Int(shape.counters.lowerBound)..<Int(shape.counters.upperBound) {
+            let counter = shapes.extras[index]
+            batch.readings.append(
+                SampleBatch.Reading(
+                    row: Int32(truncatingIfNeeded: firstRow &+ Int(counter.lane >> 4)),
+                    lane: UInt8(truncatingIfNeeded: counter.lane & 15),
+                    value: shapes.tree.number(Int(counter.ordinal)) * counter.scale))
+        }
+    }
+
+    /// Puts numbers in their lanes of the record, as shares of the largest that the device has shown.
+    private mutating func takePeaks(
+        _ shape: ShapeTree.Shape, _ device: DeviceIndex, _ time: Instant
+    ) {
+        memory.begin(canFail: false)
+        let rows = Int(shape.rows.lowerBound)
+        for index in Int(shape.peaks.lowerBound)..<Int(shape.peaks.upperBound) {
+            let peak = shapes.extras[index]
+            let value = shapes.tree.number(Int(peak.ordinal)) * peak.scale
+            let (row, lane) = (Int(peak.lane >> 4), Int(peak.lane & 15))
+            let metric = Metric(group: Int(shapes.rows[rows &+ row].group), lane: lane)
+            let before = memory.scalar(device, metric, .peak)?.value ?? 0
+            if value > before { memory.remember(value, at: time, device, metric, .peak) }
+            record.values[row &* 16 &+ lane] = Float(value / max(value, before))
+        }
+    }
+
+    /// Takes a message of which something is out of its range, or goes by more than its lane.
+    @inline(never)
+    private mutating func takeSlowly(
+        _ found: LayoutTree.Found, _ shape: ShapeTree.Shape, _ place: Int, _ time: Instant,
+        _ batch: inout SampleBatch, _ directory: inout Directory
+    ) -> Bool {
+        let labels = known[place]
+        let device = DeviceIndex(labels.device)
         record.start(at: time, labels: -1, row: batch.rows.count)
         record.isNative = shape.isNative
         record.isTelegraf = !shape.isNative
         record.lastSalt = shape.salt
         record.lastKnown = place
-        let device = DeviceIndex(labels.device)
-        if shape.isPlain, fillRows(shape, device, &batch) {
-            if shape.hasWhole {
-                memory.begin(canFail: false)
-                takeWhole(shape, labels, &batch)
-            }
-            finishRecord(&batch)
-            heard(device, &batch, &directory)
-        } else {
-            memory.begin(canFail: false)
-            if takeOneByOne(shape, labels, &batch) { heard(device, &batch, &directory) }
+        memory.begin(canFail: false)
+        guard shape.isPlain, found.isSound else {
+            if takeOneByOne(shape, labels, &batch) { heard(device, time, &batch, &directory) }
+            return true
         }
+        openRows(shape, device)
+        takePeaks(shape, device, time)
+        takeCounters(shape, record.firstRow, &batch)
+        batch.tally.points &+= shape.points
+        batch.tally.unknownMetric &+= shape.unknown
+        batch.tally.ignored &+= shape.ignored
+        takeWholes(shape, labels, &batch)
+        finishRecord(&batch)
+        heard(device, time, &batch, &directory)
         return true
     }
 
-    @inline(__always)
-    private mutating func heard(
-        _ device: DeviceIndex, _ batch: inout SampleBatch, _ directory: inout Directory
-    ) {
-        counted.labelHits &+= 1
-        touch(device, &batch, &directory)
-    }
-
-    /// Opens the rows of a plain shape and fills their lanes at once.
-    ///
-    /// - Returns: false where a value is out of its range or not available; nothing was changed then.
-    @inline(__always)
-    private mutating func fillRows(
-        _ shape: ShapeTree.Shape, _ device: DeviceIndex, _ batch: inout SampleBatch
-    ) -> Bool {
-        let readings = batch.readings.count
+    /// Opens the rows of a shape and fills their lanes, so that more can follow.
+    private mutating func openRows(_ shape: ShapeTree.Shape, _ device: DeviceIndex) {
         let first = Int(shape.rows.lowerBound)
-        let rowCount = Int(shape.rows.upperBound) &- first
-        let counted = Self.fill(
-            &record.values, rowCount, shapes.values, shape.values, shapes.steps,
-            &batch.readings, firstRow: record.firstRow)
-        guard counted.isFilled else {
-            if batch.readings.count > readings { batch.readings.removeSubrange(readings...) }
-            return false
-        }
+        let rowCount = Int(shape.rows.upperBound) - first
         for row in 0..<rowCount {
-            let open = shapes.rows[first &+ row]
+            let open = shapes.rows[first + row]
             record.rows[row] = Record.OpenRow(
                 device: device, group: open.group, points: open.points)
+            let lanes = shapes.tree.lanes(row)
+            for lane in 0..<16 { record.values[row * 16 + lane] = lanes[lane] }
         }
         record.rowCount = rowCount
-        batch.tally.points &+= counted.points
-        batch.tally.unknownMetric &+= counted.unknown
-        batch.tally.ignored &+= counted.ignored
-        return true
-    }
-
-    /// What became of the values of a shape that have no more to them than a lane.
-    private struct Filled {
-        var isFilled = true
-        var points: UInt64 = 0
-        var unknown: UInt64 = 0
-        var ignored: UInt64 = 0
-    }
-
-    @inline(__always)
-    private static func fill(
-        _ open: inout [Float], _ rowCount: Int, _ all: [ShapeTree.Value], _ range: Range<Int32>,
-        _ path: [ShapeTree.Step], _ readings: inout [SampleBatch.Reading], firstRow: Int
-    ) -> Filled {
-        var filled = Filled()
-        var lanes = open.mutableSpan
-        for lane in 0..<rowCount &* 16 { lanes[lane] = .nan }
-        let values = all.span
-        let steps = path.span
-        var index = Int(range.lowerBound)
-        let end = Int(range.upperBound)
-        while index < end {
-            let slot = values[index]
-            index &+= 1
-            let value = steps[Int(slot.step)].number * slot.scale
-            if slot.way == .lane {
-                guard value >= slot.low, value <= slot.high else {
-                    filled.isFilled = false
-                    return filled
-                }
-                lanes[Int(slot.lane)] = Float(value)
-            } else if slot.way == .counter {
-                guard value >= slot.low, value <= slot.high else {
-                    filled.isFilled = false
-                    return filled
-                }
-                readings.append(
-                    SampleBatch.Reading(
-                        row: Int32(truncatingIfNeeded: firstRow &+ Int(slot.lane >> 4)),
-                        lane: UInt8(truncatingIfNeeded: slot.lane & 15), value: value))
-            } else if slot.way == .ignored {
-                filled.ignored &+= 1
-            } else if slot.way == .unknown {
-                filled.unknown &+= 1
-            } else {
-                continue
-            }
-            filled.points &+= 1
-        }
-        return filled
     }
 
     /// Takes the values that are parts of something, or remembered.
-    @inline(never)
-    private mutating func takeWhole(
+    private mutating func takeWholes(
         _ shape: ShapeTree.Shape, _ labels: KnownLabels, _ batch: inout SampleBatch
     ) {
-        for index in Int(shape.values.lowerBound)..<Int(shape.values.upperBound)
-        where shapes.values[index].way == .whole {
-            let place = Int(shapes.values[index].place)
+        for index in Int(shape.wholes.lowerBound)..<Int(shape.wholes.upperBound) {
+            let place = Int(shapes.extras[index].place)
             batch.tally.points &+= 1
-            let raw = shapes.steps[Int(shapes.values[index].step)].number
+            let raw = shapes.tree.number(Int(shapes.extras[index].ordinal))
             if let number = usable(raw, resolver.known[place].source, &batch) {
                 take(number, as: place, labels, isIncrement: false, &batch)
             }
@@ -163,10 +190,10 @@ extension MessageDecoder {
         _ shape: ShapeTree.Shape, _ labels: KnownLabels, _ batch: inout SampleBatch
     ) -> Bool {
         var isHeard = false
-        for index in Int(shape.values.lowerBound)..<Int(shape.values.upperBound) {
-            let value = shapes.values[index]
-            let place = Int(value.place)
-            let raw = shapes.steps[Int(value.step)].number
+        let first = Int(shape.values.lowerBound)
+        for index in first..<Int(shape.values.upperBound) {
+            let place = Int(shapes.values[index].place)
+            let raw = shapes.tree.number(index &- first)
             if putPlain(raw, resolver.plain[place], labels, &batch) {
                 isHeard = true
                 continue
@@ -192,7 +219,7 @@ extension MessageDecoder {
     /// Learns the shape of the message on the tape, which has just been taken as one record.
     mutating func learnShape(_ bytes: Span<UInt8>) {
         guard record.isNative || record.isTelegraf, !record.isPointwise, !record.isFuture,
-            record.runs.count == 1, record.lastSalt != .max, shapes.isReadyToLearn()
+            record.runs.count == 1, record.lastSalt != .max
         else { return }
         let found = tape.isInflux ? line() : members(of: 0, bytes)
         let fields = record.isNative ? found.metrics : found.fields
@@ -204,11 +231,11 @@ extension MessageDecoder {
 
         let run = record.runs[0]
         var cuts = [
-            ShapeTree.Cut(slot: .labels, range: Int(run.lowerBound)..<Int(run.upperBound))
+            LayoutTree.Cut(slot: .labels, range: Int(run.lowerBound)..<Int(run.upperBound))
         ]
         if found.time >= 0, tape[found.time].kind != .null {
             guard tape[found.time].kind == .number else { return }
-            cuts.append(ShapeTree.Cut(slot: .time, range: tape[found.time].range))
+            cuts.append(LayoutTree.Cut(slot: .time, range: tape[found.time].range))
         }
         var draft = ShapeDraft(isNative: record.isNative)
         var node = fields + 1
@@ -228,14 +255,16 @@ extension MessageDecoder {
                     let place = place(name, measurement, isNumeric: true, bytes),
                     draft.add(place, resolver, salt: record.lastSalt)
                 else { return }
-                cuts.append(ShapeTree.Cut(slot: .value, range: value.range))
+                cuts.append(
+                    LayoutTree.Cut(
+                        slot: .value, range: value.range, target: draft.values.last?.target))
             }
         }
         cuts.sort { $0.range.lowerBound < $1.range.lowerBound }
-        let shape = ShapeTree.Shape(
-            isNative: record.isNative, isLine: tape.isInflux, salt: record.lastSalt,
-            values: 0..<0, rows: 0..<0, isPlain: draft.isPlain, hasWhole: draft.hasWhole)
-        shapes.learn(bytes, cuts, shape, draft.values, draft.rows)
+        let made = ShapeTree.Draft(
+            isNative: record.isNative, isLine: tape.isInflux, isPlain: draft.isPlain,
+            salt: record.lastSalt, values: draft.values, rows: draft.rows)
+        shapes.learn(bytes, cuts, made)
     }
 
     /// The parts of the only line on the tape.
@@ -266,7 +295,6 @@ private struct ShapeDraft {
     let isNative: Bool
     private(set) var values: [ShapeTree.Value] = []
     private(set) var rows: [ShapeTree.Row] = []
-    private(set) var hasWhole = false
     /// Metrics that have a lane at once, and those that get theirs later.
     private var plain: Set<UInt16> = []
     private var late: Set<UInt16> = []
@@ -293,8 +321,8 @@ private struct ShapeDraft {
         // A little less than a vendor's "not available" would be: what is above is looked at closely.
         let blank = (known.hasBlanks ? 2_147_483_631 : 9.1e18) * known.scale
         var value = ShapeTree.Value(
-            place: Int32(place), lane: 0, way: .whole, scale: known.scale,
-            low: max(known.low, -blank), high: min(known.high, blank))
+            place: Int32(place), lane: 0, way: .whole, scale: known.scale, low: -.infinity,
+            high: .infinity)
         switch resolution.disposition {
         case .selected: return false
         case .unknown: value.way = .unknown
@@ -305,6 +333,15 @@ private struct ShapeDraft {
                 isTwice = isTwice || !plain.insert(known.metric).inserted
                 value.way = known.isCounter ? .counter : .lane
                 value.lane = Int32(row(of: known.metric) << 4 | Int(known.metric & 15))
+                value.low = max(known.low, -blank)
+                value.high = min(known.high, blank)
+            } else if isPeak(resolution) {
+                isTwice = isTwice || !plain.insert(known.metric).inserted
+                value.way = .peak
+                value.lane = Int32(row(of: known.metric) << 4 | Int(known.metric & 15))
+                // Above nothing, and below what no link has.
+                value.low = .leastNonzeroMagnitude
+                value.high = min(1e9.nextDown, blank)
             } else {
                 addLate(resolution)
             }
@@ -313,8 +350,14 @@ private struct ShapeDraft {
         return rows.count <= Record.rowsMax
     }
 
+    /// Whether a value has a lane at once, though not as it stands.
+    private func isPeak(_ resolution: Resolution) -> Bool {
+        resolution.meaning.combine == .peak && resolution.also == nil
+            && !resolution.meaning.isFirstOnly && resolution.meaning.offset == 0
+            && !resolution.lane.isCounter
+    }
+
     private mutating func addLate(_ resolution: Resolution) {
-        hasWhole = true
         for (meaning, lane) in [
             (resolution.meaning, resolution.lane), (resolution.also, resolution.alsoLane),
         ] as [(Meaning?, Resolution.Lane)] {

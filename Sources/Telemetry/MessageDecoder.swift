@@ -84,12 +84,25 @@ package struct MessageDecoder: Sendable {
     ) throws(Undecodable) {
         counted.messages &+= 1
         prepare(directory)
+        record.begin(
+            origin, clock: now, latest: Instant(milliseconds: now.milliseconds &+ futureSkew))
+        let isSized = !payload.isEmpty && payload.count <= settings.messageBytesMax
+        if isSized, !shapes.isEmpty, takeShaped(payload, &batch, &directory) { return }
+        // Where a layout might be learned the message is read in full, unless that led to nothing.
+        let mayLearn = shapes.isReadyToLearn()
+        let isDirect =
+            readsDirectly
+            && (!mayLearn || untaught >= Self.untaughtMax && untaught % Self.untaughtStep != 0)
+        if isSized, isDirect, takeMembers(payload, &batch, &directory) {
+            untaught &+= 1
+            return
+        }
         let rows = batch.rows.count
         let readings = batch.readings.count
         let faults = batch.faults.count
         let tally = batch.tally
         do throws(Undecodable) {
-            try interpret(payload, origin, now, &batch, &directory, &vocabulary)
+            try interpret(payload, &batch, &directory, &vocabulary, isDirect, mayLearn)
         } catch {
             counted.undecodable &+= 1
             memory.rollBack()
@@ -120,24 +133,12 @@ package struct MessageDecoder: Sendable {
     }
 
     private mutating func interpret(
-        _ payload: Span<UInt8>, _ origin: MessageOrigin, _ now: Instant,
-        _ batch: inout SampleBatch, _ directory: inout Directory, _ vocabulary: inout Vocabulary
+        _ payload: Span<UInt8>, _ batch: inout SampleBatch, _ directory: inout Directory,
+        _ vocabulary: inout Vocabulary, _ isDirect: Bool, _ mayLearn: Bool
     ) throws(Undecodable) {
         guard !payload.isEmpty else { throw Undecodable(.empty, at: 0) }
         guard payload.count <= settings.messageBytesMax else {
             throw Undecodable(.tooLarge, at: settings.messageBytesMax)
-        }
-        record.begin(
-            origin, clock: now, latest: Instant(milliseconds: now.milliseconds &+ futureSkew))
-        if !shapes.isEmpty, takeShaped(payload, &batch, &directory) { return }
-        // Where a layout might be learned the message is read in full, unless that led to nothing.
-        let isDirect =
-            readsDirectly
-            && (!shapes.isReadyToLearn()
-                || untaught >= Self.untaughtMax && untaught % Self.untaughtStep != 0)
-        if isDirect, takeMembers(payload, &batch, &directory) {
-            untaught &+= 1
-            return
         }
         // What the message before has taught is not undone, should this one be no message at all.
         memory.begin(canFail: false)
@@ -151,7 +152,8 @@ package struct MessageDecoder: Sendable {
                 try takeLine(node, payload, &batch, &directory, &vocabulary)
                 node = Int(tape[node].next)
             }
-            return learnShape(payload)
+            if mayLearn { learnShape(payload) }
+            return
         }
         try tape.read(json: payload)
         let root = tape[0]
@@ -160,7 +162,7 @@ package struct MessageDecoder: Sendable {
             try takeObject(0, payload, &batch, &directory, &vocabulary)
             if isDirect, membersWait == 0 { learnMembers(payload) }
             let layouts = (shapes.shapes.count, shapes.clears)
-            learnShape(payload)
+            if mayLearn { learnShape(payload) }
             untaught = layouts == (shapes.shapes.count, shapes.clears) ? untaught &+ 1 : 0
             return
         }

@@ -60,7 +60,8 @@ enum Timestamp {
         return isNegative ? -value : value
     }
 
-    private static func instant(_ value: Int64, _ unit: TimestampUnit) -> Instant? {
+    /// The instant that a plain integer names, or nil where it lies outside the years 1 to 9999.
+    static func instant(_ value: Int64, _ unit: TimestampUnit) -> Instant? {
         let perSecond = unitsPerSecond(value.magnitude, unit)
         if perSecond >= 1_000 {
             let divisor = perSecond / 1_000
