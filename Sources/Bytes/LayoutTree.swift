@@ -179,10 +179,7 @@ extension LayoutTree {
             found.isSound =
                 found.isSound && scaled >= steps[index].low && scaled <= steps[index].high
             room[Place.numbers + Int(steps[index].ordinal)] = value.bitPattern
-            let (word, shift) = (Int(steps[index].lane) / 2, UInt64(steps[index].lane) % 2 * 32)
-            room[word] =
-                room[word] & ~(0xFFFF_FFFF &<< shift)
-                | UInt64(Float(scaled).bitPattern) &<< shift
+            put(Float(scaled), inLane: Int(steps[index].lane))
         }
         go(payload, &found)
     }
@@ -194,6 +191,13 @@ extension LayoutTree {
     }
 
     private static var numbersPlace: Int { Place.numbers }
+
+    /// Puts another value in a lane of a message that was read to its end.
+    @inline(__always)
+    package mutating func put(_ value: Float, inLane lane: Int) {
+        let (word, shift) = (lane &>> 1, UInt64(truncatingIfNeeded: lane & 1 &* 32))
+        room[word] = room[word] & ~(0xFFFF_FFFF &<< shift) | UInt64(value.bitPattern) &<< shift
+    }
 
     /// The lanes of a row of a message that was read to its end.
     @inline(__always)
@@ -267,7 +271,6 @@ extension LayoutTree {
             var base = unsafe payload
             var place = unsafe base + found.position
             var limit = unsafe base + (count &- LayoutTree.window)
-            var isSound = found.isSound
             var next = found.step
             while next >= 0 {
                 if unsafe place > limit {
@@ -284,10 +287,10 @@ extension LayoutTree {
                     unsafe next = step.pointee.sibling
                     continue
                 }
-                if unsafe step.pointee.form.kind == .fixed {
+                if unsafe step.pointee.form.isFixed {
                     let end = unsafe start + step.pointee.form.width
                     if let value = unsafe step.pointee.form.value(upTo: end) {
-                        unsafe take(value, step, &isSound)
+                        unsafe take(value, step, &found)
                         unsafe place = end
                         unsafe next = step.pointee.child
                         continue
@@ -299,7 +302,7 @@ extension LayoutTree {
                         unsafe end.load(as: UInt8.self) == step.pointee.form.behind
                     {
                         unsafe take(
-                            Double(Int64(truncatingIfNeeded: long.value)), step, &isSound)
+                            Double(Int64(truncatingIfNeeded: long.value)), step, &found)
                         unsafe place = end
                         unsafe next = step.pointee.child
                         continue
@@ -307,7 +310,7 @@ extension LayoutTree {
                 } else if unsafe step.pointee.form.kind == .short {
                     let short = unsafe step.pointee.form.short(start)
                     if short.width > 0 {
-                        unsafe take(short.value, step, &isSound)
+                        unsafe take(short.value, step, &found)
                         unsafe place = start + short.width
                         unsafe next = step.pointee.child
                         continue
@@ -316,7 +319,7 @@ extension LayoutTree {
                 let other = unsafe fill(step, start, start - base, &found)
                 if other.width >= 0 {
                     if unsafe step.pointee.slot == .value {
-                        unsafe take(other.value, step, &isSound)
+                        unsafe take(other.value, step, &found)
                     }
                     unsafe place = start + other.width
                     unsafe next = step.pointee.child
@@ -325,7 +328,6 @@ extension LayoutTree {
                 guard other.width == Stop.elsewhere else {
                     found.step = next
                     unsafe found.position = place - base
-                    found.isSound = isSound
                     return
                 }
                 unsafe next = step.pointee.sibling
@@ -334,7 +336,7 @@ extension LayoutTree {
 
         @inline(__always)
         private func take(
-            _ value: Double, _ step: UnsafeMutablePointer<Step>, _ isSound: inout Bool
+            _ value: Double, _ step: UnsafeMutablePointer<Step>, _ found: inout Found
         ) {
             unsafe (room + (Place.numbers &+ Int(step.pointee.ordinal)) &* 8).storeBytes(
                 of: value, as: Double.self)
@@ -342,9 +344,13 @@ extension LayoutTree {
             unsafe (room + Int(step.pointee.lane) &* 4).storeBytes(
                 of: Float(scaled), as: Float.self)
             if unsafe !(scaled >= step.pointee.low && scaled <= step.pointee.high) {
-                isSound = false
+                unsafe refuse(&found)
             }
         }
+
+        /// Apart, because it is rare: a flag would be kept up to date with every number.
+        @inline(never)
+        private func refuse(_ found: inout Found) { found.isSound = false }
 
         /// Reads what stands in a slot and is not a number of the usual form.
         @inline(never)

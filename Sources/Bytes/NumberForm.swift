@@ -24,6 +24,8 @@ struct NumberForm: Sendable {
     /// What stood behind it.
     private(set) var behind: UInt8 = 0
     private(set) var kind = Kind.unknown
+    /// Whether `kind` is `fixed`: one look where it is nearly always.
+    private(set) var isFixed = false
 
     enum Kind: UInt8, Sendable {
         case unknown, fixed
@@ -116,6 +118,7 @@ struct NumberForm: Sendable {
 
     private mutating func become(_ other: Kind) {
         kind = other
+        isFixed = other == .fixed
         width = 8
         mask = 0
         pattern = Self.nothing

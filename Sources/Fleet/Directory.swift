@@ -59,7 +59,7 @@ package struct Directory: Sendable {
 
     package subscript(index: DeviceIndex) -> Device { devices[Int(index.value)] }
 
-    package var count: Int { devices.count }
+    @inlinable package var count: Int { devices.count }
 
     package func index(of id: String) -> DeviceIndex? { indices[id] }
 

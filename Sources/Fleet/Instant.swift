@@ -4,12 +4,18 @@
 package struct Instant: Hashable, Comparable, Sendable {
     package var milliseconds: Int64
 
+    @inlinable
     package init(milliseconds: Int64) { self.milliseconds = milliseconds }
 
     /// The first instant that any calculation may name, and the last: 0001 and 9999.
-    package static let distantPast = Instant(milliseconds: -62_135_596_800_000)
-    package static let distantFuture = Instant(milliseconds: 253_402_300_799_000)
+    @inlinable package static var distantPast: Instant {
+        Instant(milliseconds: -62_135_596_800_000)
+    }
+    @inlinable package static var distantFuture: Instant {
+        Instant(milliseconds: 253_402_300_799_000)
+    }
 
+    @inlinable
     package static func < (left: Instant, right: Instant) -> Bool {
         left.milliseconds < right.milliseconds
     }

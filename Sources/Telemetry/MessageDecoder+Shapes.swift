@@ -71,6 +71,7 @@ extension MessageDecoder {
         _ shape: ShapeTree.Shape, _ device: DeviceIndex, _ time: Instant,
         _ batch: inout SampleBatch
     ) {
+        if !shape.peaks.isEmpty { takePeaks(shape, device, time) }
         let firstRow = batch.rows.count
         let first = Int(shape.rows.lowerBound)
         for row in 0..<Int(shape.rows.upperBound) &- first {
@@ -82,13 +83,6 @@ extension MessageDecoder {
             batch.lanes.append(shapes.tree.lanes(row))
         }
         if !shape.counters.isEmpty { takeCounters(shape, firstRow, &batch) }
-        if !shape.peaks.isEmpty {
-            takePeaks(shape, device, time)
-            for index in Int(shape.peaks.lowerBound)..<Int(shape.peaks.upperBound) {
-                let place = Int(shapes.extras[index].lane)
-                batch.lanes[firstRow &+ (place &>> 4)][place & 15] = record.values[place]
-            }
-        }
         batch.tally.points &+= shape.points
         batch.tally.unknownMetric &+= shape.unknown
         batch.tally.ignored &+= shape.ignored
@@ -107,7 +101,8 @@ extension MessageDecoder {
         }
     }
 
-    /// Puts numbers in their lanes of the record, as shares of the largest that the device has shown.
+    /// Puts shares of the largest number that the device has shown in the place of numbers.
+    @inline(__always)
     private mutating func takePeaks(
         _ shape: ShapeTree.Shape, _ device: DeviceIndex, _ time: Instant
     ) {
@@ -120,7 +115,7 @@ extension MessageDecoder {
             let metric = Metric(group: Int(shapes.rows[rows &+ row].group), lane: lane)
             let before = memory.scalar(device, metric, .peak)?.value ?? 0
             if value > before { memory.remember(value, at: time, device, metric, .peak) }
-            record.values[row &* 16 &+ lane] = Float(value / max(value, before))
+            shapes.tree.put(Float(value / max(value, before)), inLane: Int(peak.lane))
         }
     }
 
@@ -142,8 +137,8 @@ extension MessageDecoder {
             if takeOneByOne(shape, labels, &batch) { heard(device, time, &batch, &directory) }
             return true
         }
-        openRows(shape, device)
         takePeaks(shape, device, time)
+        openRows(shape, device)
         takeCounters(shape, record.firstRow, &batch)
         batch.tally.points &+= shape.points
         batch.tally.unknownMetric &+= shape.unknown

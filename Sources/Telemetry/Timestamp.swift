@@ -90,7 +90,7 @@ enum Timestamp {
 
     private static func bounded(_ milliseconds: Int64) -> Instant? {
         let instant = Instant(milliseconds: milliseconds)
-        return instant >= .distantPast && instant <= .distantFuture ? instant : nil
+        return instant < .distantPast || .distantFuture < instant ? nil : instant
     }
 
     /// RFC 3339, or a number in quotes as OTLP and cautious JavaScript write them.

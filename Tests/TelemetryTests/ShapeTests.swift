@@ -141,6 +141,69 @@ import Testing
         #expect(long.decoder.statistics.shapeHits == 0, "seed \(seed)")
     }
 
+    @Test(arguments: [2, 8, 4_321, 77_777] as [UInt64])
+    func `a number is read the short way as the parser reads it however it is written`(
+        _ seed: UInt64
+    ) {
+        var random = SeededGenerator(seed: seed)
+        var short = Harness(.auto)
+        var long = Harness(.auto) { $0.shapeBytesMax = 0 }
+        // Layouts of a few numbers, so that each of them meets many ways to write its own.
+        for number in 0..<6_000 {
+            let fields = (0..<4).map { "\"own.\($0)\":\(Self.literal(&random))" }
+            let job = String(repeating: "j", count: 1 + random.below(random.below(9) == 0 ? 40 : 2))
+            let more = random.below(3) == 0 ? "" : ",\"energy.total\":\(Self.literal(&random))"
+            let text =
+                random.below(2) == 0
+                ? #"{"v":1,"ts":\#(1_795_248_000_000 + number),"m":{\#(fields.joined(separator: ","))"#
+                    + #"\#(more)},"device":"d/\#(random.below(3))","labels":{"job":"\#(job)"}}"#
+                : "nvidia_smi,host=h,job=\(job),uuid=GPU-\(random.below(3)) "
+                    + "power_draw=\(Self.literal(&random)),memory_used=\(Self.literal(&random))i,"
+                    + "pcie_link_gen_current=\(Self.literal(&random))i"
+                    + (random.below(2) == 0 ? "" : " \(1_795_248_000_000 + number)000000\n")
+            var bytes = Array(text.utf8)
+            if random.below(20) == 0 {
+                bytes.removeLast(1 + random.below(min(70, bytes.count - 1)))
+            }
+            let refused = (short.refusal(bytes), long.refusal(bytes))
+            guard refused.0 == refused.1, Self.digest(short) == Self.digest(long) else {
+                Issue.record("seed \(seed), message \(number), \(refused): \(text)")
+                return
+            }
+            for (index, partition) in short.batch.partitions.enumerated() where index == 0 {
+                short.batch.removeAll()
+                long.batch.removeAll()
+                short.batch.partitions = [partition, partition]
+                long.batch.partitions = [partition, partition]
+            }
+        }
+        #expect(short.decoder.statistics.shapeHits > 2_000, "seed \(seed)")
+    }
+
+    /// A number of any width, mostly sound.
+    private static func literal(_ random: inout SeededGenerator) -> String {
+        func digits(_ count: Int) -> String {
+            let first = count == 0 ? "" : String(1 + random.below(9))
+            return first + (1..<max(count, 1)).map { _ in String(random.below(10)) }.joined()
+        }
+        switch random.below(24) {
+        case 0: return "-\(digits(1 + random.below(6)))"
+        case 1: return "-0"
+        case 2: return "\(digits(1)).\(digits(1 + random.below(3)))e\(random.below(4))"
+        case 3: return "1E\(random.below(400))"
+        case 4: return "0\(digits(1 + random.below(3)))"
+        case 5: return "\(digits(2))."
+        case 6: return ".\(digits(2))"
+        case 7: return digits(14 + random.below(8))
+        case 8: return "\(digits(1 + random.below(12))).\(digits(1 + random.below(12)))"
+        case 9: return "0.\(digits(1 + random.below(20)))"
+        case 10: return "\(digits(3)).\(digits(2))x"
+        case 11...15: return digits(1 + random.below(16))
+        case 16...19: return "0.\(digits(4))"
+        default: return "\(digits(1 + random.below(4))).\(digits(1 + random.below(4)))"
+        }
+    }
+
     /// A message of one of a few producers: mostly sound, sometimes odd, now and then broken.
     private static func message(_ random: inout SeededGenerator) -> [UInt8] {
         let number = { (random: inout SeededGenerator) -> String in
