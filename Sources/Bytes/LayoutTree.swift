@@ -14,7 +14,7 @@ package struct LayoutTree: Sendable {
 
     /// What a number becomes, once it has been read.
     package struct Target: Equatable, Sendable {
-        /// The row times 16, and the lane; or `nowhere`.
+        /// The row times 16, and the lane; or `noLane`.
         package var lane: Int32
         package var scale: Double
         /// Within these the value is sound, whatever else might be asked of it.
@@ -30,7 +30,7 @@ package struct LayoutTree: Sendable {
     }
 
     /// The lane of a number that has none.
-    package static var nowhere: Int32 { Int32(rowsMax * 16) }
+    package static var noLane: Int32 { Int32(rowsMax * 16) }
 
     /// Rows that one message may fill.
     package static var rowsMax: Int { 24 }
@@ -46,7 +46,7 @@ package struct LayoutTree: Sendable {
         /// distance from the first of all in bytes; or -1.
         var child = -1
         var sibling = -1
-        var lane = LayoutTree.nowhere
+        var lane = LayoutTree.noLane
         /// How many numbers stand before this one.
         var ordinal: Int32 = 0
         /// Of labels, the shortest and the longest seen, and the one before this; of an end, its
@@ -544,7 +544,7 @@ extension LayoutTree {
     /// Gives a step its target, and says whether it has that one.
     private mutating func aim(_ place: Int, _ wanted: Target) -> Bool {
         var target = wanted
-        target.lane = min(max(wanted.lane, 0), Self.nowhere)
+        target.lane = min(max(wanted.lane, 0), Self.noLane)
         if !steps[place].isAimed {
             steps[place].isAimed = true
             steps[place].lane = target.lane

@@ -22,7 +22,7 @@ struct ShapeTree: Sendable {
         var high: Double
 
         var target: LayoutTree.Target {
-            let lane = way == .lane ? lane : LayoutTree.nowhere
+            let lane = way == .lane ? lane : LayoutTree.noLane
             return LayoutTree.Target(lane: lane, scale: scale, low: low, high: high)
         }
     }
