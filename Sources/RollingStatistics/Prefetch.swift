@@ -12,7 +12,7 @@ extension Array {
                 return
             }
             let first = unsafe UnsafeRawPointer(base + index)
-            for line in 0..<lines { unsafe lanes_prefetch_line(first + line * 64) }
+            unsafe lanes_ask(first, lines * 64)
         }
     }
 }

@@ -106,9 +106,6 @@ LANES_INLINE void lanes_prefetch(const void *state, const unsigned *blocks, long
     }
 }
 
-/// Asks for one cache line to come.
-LANES_INLINE void lanes_prefetch_line(const void *line) { __builtin_prefetch(line, 0, 3); }
-
 /// Zeroed pages, huge ones where the kernel has them; NULL when there is no memory.
 LANES_INLINE void *lanes_map(size_t bytes)
 {
