@@ -105,6 +105,8 @@ package struct FindingDocument: Codable, Sendable, Equatable {
         package var value: Double?
         package var unit: String
         package var against: String
+        /// Its part of a score that several things make together, 0–1; nil where it stands alone.
+        package var share: Double?
     }
 
     package var rule: String
@@ -126,7 +128,7 @@ package struct FindingDocument: Codable, Sendable, Equatable {
         evidence = finding.evidence.prefix(32).map {
             Evidence(
                 name: $0.name, value: $0.value.isFinite ? $0.value : nil, unit: $0.unit,
-                against: $0.against)
+                against: $0.against, share: $0.share)
         }
         runbook = finding.runbook
         source = "\(finding.partition)@\(finding.offset)"

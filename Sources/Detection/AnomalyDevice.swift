@@ -8,74 +8,127 @@
 package struct AnomalyDevice: Sendable {
     private var series: [AnomalySeries]
     private var rest = AnomalySeries()
-    private var common: AnomalyCommon
+    private var common = AnomalyCommon(metrics: 0)
     private var judge = AnomalyJudge()
     private var count: UInt32 = 0
+    /// Metrics that come, in order: what is never sent is missing from no sample.
+    private var known: [Int] = []
+    /// By metric, samples since it last came.
+    private var missed: [UInt32]
 
     package init(metrics: Int) {
         series = Array(repeating: AnomalySeries(), count: max(metrics, 1))
-        common = AnomalyCommon(metrics: max(metrics, 1))
+        missed = Array(repeating: 0, count: max(metrics, 1))
     }
+
+    /// A metric that did not come for so many samples, a day at five minutes, comes no more.
+    private static let missedMax: UInt32 = 288
 
     package struct Score: Sendable {
         package var total: Float
         package var alerts: Bool
+        /// What the common movements left of this sample; nil where that is not known.
+        package var unexplained: Double?
+        /// By metric, its part of that, 0–1; empty where it is not known.
+        package var apart: [Double] = []
         /// Why, the weightiest first; only of an alert.
         package var parts: [Part] = []
     }
 
     /// A reason, and the metric that gave it; nil where it is what they have in common that broke.
-    package struct Part: Sendable {
+    package struct Part: Equatable, Sendable, Codable {
         package let metric: Int?
         package let part: AnomalyPart
+        /// Of the evidence of all metrics and of the rest.
+        package let share: Double
     }
 
     /// Takes one value of each metric; NaN where there is none.
     ///
+    /// Without `learns` the sample is scored and does not become part of what is known.
+    ///
     /// - Returns: nil where no value can be trusted.
     package mutating func push(
-        _ values: [Double], at milliseconds: Int64, _ profile: AnomalyProfile
+        _ values: [Double], at milliseconds: Int64, _ profile: AnomalyProfile, learns: Bool = true
     ) -> Score? {
         guard series.count > 1 else {
             guard let value = values.first,
-                let score = series[0].push(value, at: milliseconds, profile)
+                let score = series[0].push(value, at: milliseconds, profile, learns: learns)
             else { return nil }
             return Score(
                 total: score.total, alerts: score.alerts,
-                parts: score.parts.map { Part(metric: 0, part: $0) })
+                parts: score.parts.map { Part(metric: 0, part: $0, share: $0.share) })
         }
         var most = 0.0
-        var taken = 0
-        var reasons: [(weight: Double, part: Part)] = []
+        var taken: [Int] = []
+        var reasons: [(weight: Double, metric: Int?, part: AnomalyPart)] = []
         func add(_ score: AnomalyScore, _ metric: Int?) {
             for part in score.parts {
-                reasons.append(
-                    (part.share * Double(score.evidence), Part(metric: metric, part: part)))
+                reasons.append((part.share * Double(score.evidence), metric, part))
             }
         }
         for metric in series.indices.prefix(values.count) {
             guard
                 let score = series[metric].push(
-                    values[metric], at: milliseconds, profile, explains: true)
+                    values[metric], at: milliseconds, profile, explains: true, learns: learns)
             else { continue }
-            taken += 1
+            taken.append(metric)
             most = max(most, Double(score.evidence))
             add(score, metric)
         }
-        guard taken > 0 else { return nil }
+        guard !taken.isEmpty else { return nil }
+        meet(taken)
         var evidence = most
-        if taken == series.count, let unexplained = common.push(values),
-            let score = rest.push(unexplained, at: milliseconds, profile, explains: true)
+        var unexplained: Double?
+        if taken == known, known.count > 1,
+            let left = common.push(known.map { values[$0] }, learns: learns),
+            let score = rest.push(
+                left, at: milliseconds, profile, explains: true, learns: learns)
         {
+            unexplained = left
             let apart = naturalLogarithm(1 + common.deviationsApart / 3)
             evidence = max(evidence, Double(score.evidence) + apart)
             add(score, nil)
         }
         let (total, alerts) = judge.decide(evidence, after: count, profile)
         if count < .max { count += 1 }
-        guard alerts else { return Score(total: Float(total), alerts: false) }
-        let parts = reasons.sorted { $0.weight > $1.weight }.prefix(4).map(\.part)
-        return Score(total: Float(total), alerts: true, parts: parts)
+        guard alerts else {
+            return Score(total: Float(total), alerts: false, unexplained: unexplained)
+        }
+        let sum = reasons.reduce(0) { $0 + $1.weight }
+        var parts: [Part] = []
+        for reason in reasons.sorted(by: { $0.weight > $1.weight })
+        where parts.count < AnomalyDevice.partsMax {
+            // One metric in many words says less than two in a few.
+            guard parts.count(where: { $0.metric == reason.metric }) < AnomalyDevice.partsMax / 2
+            else { continue }
+            let share = sum > 0 ? reason.weight / sum : 0
+            parts.append(Part(metric: reason.metric, part: reason.part, share: share))
+        }
+        return Score(
+            total: Float(total), alerts: true, unexplained: unexplained,
+            apart: unexplained == nil ? [] : apart(), parts: parts)
+    }
+
+    private static let partsMax = 4
+
+    private func apart() -> [Double] {
+        var found = [Double](repeating: 0, count: series.count)
+        for (place, share) in common.shares.enumerated() { found[known[place]] = share }
+        return found
+    }
+
+    /// A metric that begins or ceases to come: what the others have in common is learned anew.
+    private mutating func meet(_ taken: [Int]) {
+        for metric in missed.indices where missed[metric] < .max { missed[metric] += 1 }
+        for metric in taken { missed[metric] = 0 }
+        let now = missed.indices.filter {
+            missed[$0] == 0 || known.contains($0) && missed[$0] < AnomalyDevice.missedMax
+        }
+        guard now != known else { return }
+        known = now
+        common = AnomalyCommon(metrics: known.count)
+        rest = AnomalySeries()
     }
 }
 
@@ -91,6 +144,8 @@ struct AnomalyCommon: Sendable {
     private var values: [Double]
     /// Mean square of what is left of each metric.
     private var ownSquares: [Double]
+    /// What each metric added to the rest of the last sample, 0–1.
+    private(set) var shares: [Double]
     private let components: Int
     private var count = 0
     /// The rest: mean and mean distance from it over a week, and the mean of about the last hour.
@@ -117,6 +172,7 @@ struct AnomalyCommon: Sendable {
         variances = Array(repeating: 0, count: metrics)
         values = Array(repeating: 0, count: metrics)
         ownSquares = Array(repeating: 1, count: metrics)
+        shares = Array(repeating: 0, count: metrics)
         // Half of the movements at most: what is common, not what each does for itself.
         components = min(3, metrics / 2)
         directions = []
@@ -130,9 +186,23 @@ struct AnomalyCommon: Sendable {
 
     /// Learns one sample of all metrics, all of them finite.
     ///
+    /// Without `learns` only the last hour's mean moves.
+    ///
     /// - Returns: the root of the mean square that the common movements leave, each metric in what
     ///   it usually keeps to itself; nil while it is too early to say.
-    mutating func push(_ sample: [Double]) -> Double? {
+    mutating func push(_ sample: [Double], learns: Bool) -> Double? {
+        guard learns || count < AnomalyCommon.from else {
+            var other = self
+            defer {
+                (lately, deviationsApart) = (other.lately, other.deviationsApart)
+                shares = other.shares
+            }
+            return other.learn(sample)
+        }
+        return learn(sample)
+    }
+
+    private mutating func learn(_ sample: [Double]) -> Double? {
         count += 1
         let weight = max(1 / Double(count), 1 / AnomalyCommon.span)
         for metric in means.indices {
@@ -155,10 +225,12 @@ struct AnomalyCommon: Sendable {
         for metric in values.indices {
             let own = ownSquares[metric]
             let square = values[metric] * values[metric]
-            sum += min(square / (own + 1e-9), AnomalyCommon.squareMax)
+            shares[metric] = min(square / (own + 1e-9), AnomalyCommon.squareMax)
+            sum += shares[metric]
             ownSquares[metric] += weight * (min(square, 16 * own + 1 / Double(count)) - own)
         }
         guard count > AnomalyCommon.from, sum.isFinite else { return nil }
+        for metric in shares.indices { shares[metric] /= max(sum, 1e-300) }
         let rest = (sum / Double(values.count)).squareRoot()
         compare(rest)
         return rest

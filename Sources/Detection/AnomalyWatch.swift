@@ -6,65 +6,55 @@
 package struct AnomalyWatch: Sendable {
     private var series = AnomalySeries()
     private let profile: AnomalyProfile
-    private let every: Int64
-    private var interval: Int64 = .min
-    private var sum = 0.0
-    private var count = 0
-    private var isLearned = true
-    /// Means since the last that was unusual, after an alert.
-    private var calm = 0
+    private var gathered: IntervalMean
+    private var calm = AnomalyCalm()
     /// The last alert; nil once it is over.
     package private(set) var alert: AnomalyAlert?
     /// The score of the last complete mean; nil before the first.
     package private(set) var score: Float?
-    /// When a value last came, milliseconds.
-    package private(set) var fedAt: Int64 = .min
 
     /// A watch of which one mean stands for `every` milliseconds, a second to a day.
     package init(_ profile: AnomalyProfile, every: Int64) {
         self.profile = profile
-        self.every = min(max(every, 1_000), 86_400_000)
+        gathered = IntervalMean(every: AnomalyCalm.bounded(every))
     }
+
+    /// When a value last came, milliseconds.
+    package var fedAt: Int64 { gathered.fedAt }
 
     /// Adds a value; the first one of a new interval closes the one before it.
     ///
     /// An interval with one value that is not to be learned from is scored and not learned.
     package mutating func feed(_ value: Float, at milliseconds: Int64, learns: Bool = true) {
-        let slot = milliseconds / every
-        let now = milliseconds % every < 0 ? slot - 1 : slot
-        if now < interval { return }
-        if now > interval {
-            if count > 0 { close() }
-            interval = now
-            (sum, count) = (0, 0)
-            isLearned = true
-        }
-        if !learns { isLearned = false }
-        guard value.isFinite else { return }
-        fedAt = milliseconds
-        sum += Double(value)
-        count += 1
-    }
-
-    private mutating func close() {
-        let mean = sum / Double(count)
-        guard
-            let found = series.push(
-                mean, at: interval &* every, profile, learns: isLearned)
+        guard let closed = gathered.feed(value, at: milliseconds, learns: learns),
+            let mean = closed.mean,
+            let found = series.push(mean, at: closed.start, profile, learns: closed.learns)
         else { return }
         score = found.total
         if found.alerts {
             alert = AnomalyAlert(value: mean, score: found.total, parts: found.parts)
-            calm = 0
-        } else if alert != nil {
-            calm = Double(found.total) >= profile.threshold / 2 ? 0 : calm + 1
-            if calm >= AnomalyWatch.calmMeans { alert = nil }
+            calm = AnomalyCalm()
+        } else if alert != nil, calm.isOver(found.total, profile) {
+            alert = nil
         }
     }
+}
 
-    /// An alert is over after so many means that are less than half as unusual as it takes: an hour
-    /// at five minutes, and what comes later speaks for itself.
-    private static let calmMeans = 12
+/// When an alert is over: after so many means that are less than half as unusual as it takes.
+struct AnomalyCalm: Sendable {
+    /// Means since the last that was unusual.
+    private var means = 0
+
+    mutating func isOver(_ total: Float, _ profile: AnomalyProfile) -> Bool {
+        means = Double(total) >= profile.threshold / 2 ? 0 : means + 1
+        return means >= AnomalyCalm.meansMax
+    }
+
+    /// An hour at five minutes; what comes later speaks for itself.
+    private static let meansMax = 12
+
+    /// What one mean may stand for.
+    static func bounded(_ every: Int64) -> Int64 { min(max(every, 1_000), 86_400_000) }
 }
 
 /// What was said when a series became unusual.

@@ -7,19 +7,13 @@ import RollingStatistics
 /// week, and then learns a little each week. 2 KB.
 package struct Season: Sendable {
     private var profile: SeasonalProfile
-    private let every: Int64
-    private var interval: Int64 = .min
-    private var sum = 0.0
-    private var count = 0
-    private var isLearned = true
+    private var gathered: IntervalMean
     /// The last complete mean.
     package private(set) var mean: Float?
     /// What was usual then; nil for an hour that is not known yet.
     package private(set) var usual: Float?
     /// Deviations of the mean above what is usual.
     package private(set) var z: Float?
-    /// When a value last came, milliseconds.
-    package private(set) var fedAt: Int64 = .min
 
     /// - Parameters:
     ///   - every: milliseconds that one mean stands for; at most the hour of a bin.
@@ -30,38 +24,29 @@ package struct Season: Sendable {
         settings.bins = daily ? 24 : 168
         settings.floor = floor
         profile = SeasonalProfile(settings)
-        self.every = min(max(every, 1_000), settings.binMilliseconds)
+        gathered = IntervalMean(every: min(max(every, 1_000), settings.binMilliseconds))
     }
+
+    /// When a value last came, milliseconds.
+    package var fedAt: Int64 { gathered.fedAt }
 
     /// Adds a value; the first one of a new interval closes the one before it.
     ///
     /// An interval with one value that is not to be learned from is scored and not learned.
     package mutating func feed(_ value: Float, at milliseconds: Int64, learns: Bool = true) {
-        let now = milliseconds / every
-        if now < interval { return }
-        if now > interval {
-            if count > 0 { close() }
-            // After a gap the last mean is one of long ago.
-            if interval == .min || now - interval > 1 { (mean, usual, z) = (nil, nil, nil) }
-            interval = now
-            sum = 0
-            count = 0
-            isLearned = true
-        }
-        if !learns { isLearned = false }
-        guard value.isFinite else { return }
-        fedAt = milliseconds
-        sum += Double(value)
-        count += 1
+        guard let closed = gathered.feed(value, at: milliseconds, learns: learns) else { return }
+        if let mean = closed.mean { close(mean, closed) }
+        // After a gap the last mean is one of long ago.
+        if !closed.isFollowed { (mean, usual, z) = (nil, nil, nil) }
     }
 
-    private mutating func close() {
-        let value = Float(sum / Double(count))
-        let middle = interval * every + every / 2
+    private mutating func close(_ exact: Double, _ closed: IntervalMean.Closed) {
+        let value = Float(exact)
+        let middle = closed.start + gathered.every / 2
         mean = value
         usual = profile.baseline(at: middle)?.mean
         z = profile.score(value, at: middle)
-        guard isLearned else { return }
+        guard closed.learns else { return }
         var learned = value
         if let usual, let z, abs(z) > Season.learnedMax {
             learned = usual + (value - usual) * (Season.learnedMax / abs(z))

@@ -75,7 +75,7 @@ final class ConditionReader {
             }
             return readMembers(quantifier, section)
         }
-        let isLeaf = section.names.contains("metric") || section.names.contains("detector")
+        let isLeaf = !Set(section.names).isDisjoint(with: ["metric", "metrics", "detector"])
         // 'at_least' also says how many increases or events a leaf asks for.
         let trees = isLeaf ? ["all", "any", "not"] : ["all", "any", "not", "at_least"]
         let written = section.names.filter { trees.contains($0) }
@@ -208,7 +208,13 @@ extension ConditionReader {
                 ConditionReader.detectors.map { ($0, $0) })
             ?? (section["detector"] == nil ? "threshold" : nil)
         guard let detector else { return nil }
-        let needsMetric = !["absence", "completeness", "event", "count"].contains(detector)
+        let metrics = section["metrics"]
+        if let metrics {
+            leaf.metrics = readMetrics(metrics, detector, section, isOpaque, inDevice)
+        }
+        let needsMetric =
+            metrics == nil
+            && !["absence", "completeness", "event", "count"].contains(detector)
         if needsMetric, metric == nil { section.report("'metric' is missing") }
         if !needsMetric, let metric, detector != "absence" {
             metric.report("detector '\(detector)' asks no metric")
@@ -229,6 +235,40 @@ extension ConditionReader {
         check(leaf, detector, section)
         return .leaf(leaf)
     }
+
+    /// Metrics of one device that are asked together.
+    private func readMetrics(
+        _ value: Value, _ detector: String, _ section: Section, _ isOpaque: Bool, _ inDevice: Bool
+    ) -> [String] {
+        if detector != "anomaly" {
+            value.report("'metrics' belongs to detector 'anomaly'; '\(detector)' asks one 'metric'")
+        } else if !inDevice, !scopes.isEmpty {
+            value.report(
+                "'metrics' are those of one device: take scope device, or 'any_members', or ask "
+                    + "one 'metric' of the group")
+        }
+        section["metric"]?.report("'metric' or 'metrics', not both")
+        var names: [String] = []
+        for item in value.list() {
+            guard let name = readMetric(item, isOpaque) else { continue }
+            if names.contains(name) {
+                item.report("'\(name)' comes twice")
+            } else if Vocabulary.canonical.first(where: { $0.name == name })?.kind == .state {
+                item.report("'anomaly' asks levels, and '\(name)' is a state")
+            }
+            names.append(name)
+        }
+        if !ConditionReader.metricsTogether.contains(value.list().count) {
+            let range = ConditionReader.metricsTogether
+            value.report(
+                "'metrics' names \(range.lowerBound) to \(range.upperBound) metrics; one alone "
+                    + "is a 'metric'")
+        }
+        return names
+    }
+
+    /// Beyond sixteen a device costs 70 KB, and what is wrong with it no longer reads in a page.
+    private static let metricsTogether = 2...16
 
     private func readMetric(_ value: Value, _ isOpaque: Bool) -> String? {
         guard let name = value.text() else { return nil }

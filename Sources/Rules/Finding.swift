@@ -31,12 +31,17 @@ package struct Finding: Codable, Sendable {
         package var unit: String
         /// The limit or baseline it was held against, in words.
         package var against: String
+        /// Its part of a score that several things make together, 0–1; nil where it stands alone.
+        package var share: Double?
 
-        package init(name: String, value: Double, unit: String, against: String) {
+        package init(
+            name: String, value: Double, unit: String, against: String, share: Double? = nil
+        ) {
             self.name = name
             self.value = value
             self.unit = unit
             self.against = against
+            self.share = share
         }
     }
 

@@ -4,10 +4,20 @@ import Detection
 protocol Learner: Sendable {
     /// When a value last came, milliseconds.
     var fedAt: Int64 { get }
+    /// Series that it holds; the bound on memory counts them.
+    var series: Int { get }
+}
+
+extension Learner {
+    var series: Int { 1 }
 }
 
 extension Season: Learner {}
 extension AnomalyWatch: Learner {}
+extension AnomalyDeviceWatch: Learner {
+    /// The metrics, and what they leave unexplained.
+    var series: Int { metrics + 1 }
+}
 
 /// The learners of all leaves that ask for one, made at the first value.
 ///
@@ -28,13 +38,14 @@ struct LearnerTable<Kept: Learner> {
 
     private let entriesMax: Int
     private let bytesEach: Int
+    private var used = 0
     private var learners: [Key: Kept] = [:]
     private var parked: [Parked] = []
     /// Values that found no learner because the table is full.
     private(set) var refused: UInt64 = 0
 
     /// - Parameters:
-    ///   - entriesMax: series that are kept at most; later ones stay unknown.
+    ///   - entriesMax: series that are kept at most; learners that need more stay unknown.
     ///   - bytesEach: of one, for the account of memory.
     init(entriesMax: Int, bytesEach: Int) {
         self.entriesMax = entriesMax
@@ -42,7 +53,7 @@ struct LearnerTable<Kept: Learner> {
     }
 
     var count: Int { learners.count + parked.count }
-    var bytes: Int { count * bytesEach }
+    var bytes: Int { used * bytesEach }
 
     subscript(leaf leaf: Int32, subject: Int) -> Kept? {
         learners[Key(leaf: leaf, subject: Int32(truncatingIfNeeded: subject))]
@@ -66,14 +77,16 @@ struct LearnerTable<Kept: Learner> {
     }
 
     private mutating func fresh(_ make: () -> Kept) -> Kept? {
-        if count >= entriesMax {
+        let made = make()
+        while used + made.series > entriesMax {
             let oldest = parked.indices.min {
                 parked[$0].learner.fedAt < parked[$1].learner.fedAt
             }
             guard let oldest else { return nil }
-            parked.remove(at: oldest)
+            used -= parked.remove(at: oldest).learner.series
         }
-        return make()
+        used += made.series
+        return made
     }
 
     private mutating func unpark(_ leaf: Int32, _ group: Int, _ name: () -> String) -> Kept? {
@@ -98,10 +111,12 @@ struct LearnerTable<Kept: Learner> {
     mutating func copy(from old: borrowing LearnerTable, leaf: Int32, to next: Int32) {
         for (key, learner) in old.learners where key.leaf == leaf {
             learners[Key(leaf: next, subject: key.subject)] = learner
+            used += learner.series
         }
         for item in old.parked where item.leaf == leaf {
             parked.append(
                 Parked(name: item.name, group: item.group, leaf: next, learner: item.learner))
+            used += item.learner.series
         }
     }
 }

@@ -111,6 +111,15 @@ struct CompiledLeaf {
     var mark: Int16 = -1
     /// The bit that says that it learns and must be asked; -1 without one.
     var learningMark: Int16 = -1
+    /// Of a score over several metrics, its places in the program's table of them.
+    var metrics: Range<Int32> = 0..<0
+}
+
+/// One of the metrics that a leaf asks together.
+struct LeafMetric {
+    let metric: Metric
+    let register: Int
+    let isSlow: Bool
 }
 
 /// A count, with its codes in the program's table: leaves hold nothing that must be counted.
@@ -155,6 +164,8 @@ struct Program {
     var peerSlots = 0
     /// Leaves that ask for a season or an anomaly score, each with the root of its rule and the scope it is asked of.
     var seasons: [(root: Int, group: CohortKind?)] = []
+    /// What leaves ask that ask several metrics together.
+    var leafMetrics: [LeafMetric] = []
     var groupsWithZ: UInt16 = 0
     /// Codes that counts ask for; empty for any.
     var codeSets: [Set<Int32>] = []
@@ -534,6 +545,7 @@ extension Program {
         case .anomaly(let test):
             compiled.kind = .anomaly
             compiled.anomaly = test
+            compiled.metrics = place(metrics: leaf.metrics, &vocabulary)
             compiled.isExhaustive = true
             compiled.season = Int32(seasons.count)
             seasons.append((rootInWork, group))
@@ -567,6 +579,21 @@ extension Program {
             return marks.mark(
                 leaf.metric, low: range.low, high: range.high, isOptional: leaf.isOptional)
         }
+    }
+
+    private mutating func place(
+        metrics names: [String], _ vocabulary: inout Vocabulary
+    ) -> Range<Int32> {
+        let first = Int32(leafMetrics.count)
+        for name in names {
+            guard let metric = vocabulary.opaque(name) else { continue }
+            opaqueNames[metric] = name
+            leafMetrics.append(
+                LeafMetric(
+                    metric: metric, register: Int(register(metric)),
+                    isSlow: vocabulary[metric].kind != .gauge || metric.group != 0))
+        }
+        return first..<Int32(leafMetrics.count)
     }
 
     /// A leaf that must see each value of its metric, whether or not its rule is judged.

@@ -88,6 +88,8 @@ package struct Members: Sendable {
 package struct Leaf: Sendable {
     /// Empty where the detector asks no metric.
     package var metric = ""
+    /// Of a score over several metrics of one device; `metric` is empty then.
+    package var metrics: [String] = []
     package var aggregate: Aggregate?
     /// Drops out where the device never sends the metric, instead of being false.
     package var isOptional = false

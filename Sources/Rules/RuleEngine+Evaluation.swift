@@ -194,6 +194,7 @@ extension RuleEngine {
             guard faultCount(leaf, device, now) < leaf.count.least else { return .yes }
             clearMark(leaf.mark, device)
             return .no
+        case .anomaly: return anomaly(ofMetrics: leaf, device, now, detection)
         default: return .unknown
         }
     }
@@ -499,7 +500,7 @@ extension RuleEngine {
     }
 
     /// Whether a device, or half of a group, is in an incident or a maintenance.
-    private func isHeld(
+    func isHeld(
         _ group: CohortKind?, _ subject: Int, _ detection: borrowing Detection
     ) -> Bool {
         guard let group else { return detection.isHeld(subject) }
@@ -544,9 +545,7 @@ extension RuleEngine {
             leaf.season, subject, group: group?.rawValue ?? -1,
             name: { group.map { detection.cohorts.name($0, Int32(subject)) } ?? "" },
             make: {
-                var profile = test.isSensitive ? AnomalyProfile.sensitive : .paging
-                profile.offsetMilliseconds = test.offset
-                return AnomalyWatch(profile, every: test.every)
+                AnomalyWatch(AnomalyProfile(test), every: test.every)
             },
             feed: { watch -> Bool? in
                 watch.feed(value, at: now, learns: learns)

@@ -19,6 +19,10 @@ extension RuleEngine {
             }
             return
         }
+        if !program.leaves[Int(node.leaf)].metrics.isEmpty {
+            found += reasons(ofMetrics: program.leaves[Int(node.leaf)], subject)
+            return
+        }
         guard
             let item = evidence(
                 program.leaves[Int(node.leaf)], group, subject, suffering, now, detection)

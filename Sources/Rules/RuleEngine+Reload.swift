@@ -202,6 +202,7 @@ extension RuleEngine {
         for (one, other) in zip(before, after) {
             seasons.copy(from: old.seasons, leaf: Int32(one), to: Int32(other))
             watches.copy(from: old.watches, leaf: Int32(one), to: Int32(other))
+            deviceWatches.copy(from: old.deviceWatches, leaf: Int32(one), to: Int32(other))
         }
     }
 

@@ -52,6 +52,9 @@ package struct RuleEngine: ~Copyable, Sendable {
     /// 256 MiB of scores.
     var watches = LearnerTable<AnomalyWatch>(
         entriesMax: 65_536, bytesEach: MemoryLayout<AnomalyWatch>.stride)
+    /// As much again for scores over several metrics of one device.
+    var deviceWatches = LearnerTable<AnomalyDeviceWatch>(
+        entriesMax: 65_536, bytesEach: MemoryLayout<AnomalySeries>.stride + 512)
     var lastStep: Int64 = .min
 
     // Scratch, empty between calls.
@@ -124,15 +127,16 @@ package struct RuleEngine: ~Copyable, Sendable {
     package var seasonsRefused: UInt64 { seasons.refused }
 
     /// Values that found no anomaly score because there are too many series with one.
-    package var watchesRefused: UInt64 { watches.refused }
+    package var watchesRefused: UInt64 { watches.refused &+ deviceWatches.refused }
 
-    /// Series with an anomaly score, 4 KB each; none without a rule that asks.
-    package var watchCount: Int { watches.count }
+    /// Subjects with an anomaly score, 4 KB for each series; none without a rule that asks.
+    package var watchCount: Int { watches.count + deviceWatches.count }
 
     /// Bytes of state behind all devices and groups.
     package var bytes: Int {
         devicePool.bytes + deviceStates.bytes + registers.bytes + marks.count * 34
             + ready.count * 8 + seasons.bytes + watches.bytes
+            + deviceWatches.bytes
             + groupPools.reduce(0) { $0 + $1.bytes } + groupStates.reduce(0) { $0 + $1.bytes }
     }
 

@@ -88,7 +88,7 @@ enum Wording {
             ? percent(evidence.value) : evidence.text
     }
 
-    private static func percent(_ share: Double) -> String {
+    static func percent(_ share: Double) -> String {
         let hundred = share * 100
         return number(abs(hundred) >= 10 ? hundred.rounded() : hundred) + " %"
     }
@@ -190,6 +190,11 @@ enum Wording {
     /// Why a series is unlike itself: `never so with a mean of 0.41 over 48 samples, …`.
     static func reasons(_ alert: AnomalyAlert, _ unit: String) -> String {
         alert.parts.map { $0.words { quantity($0, unit) } }.joined(separator: "; ")
+    }
+
+    /// `61 % of the evidence`.
+    static func share(_ share: Double) -> String {
+        "\(percent(max(share, 0.01))) of the evidence"
     }
 
     /// `usual 0.41 at this hour, 6.2 deviations below`.

@@ -1,3 +1,4 @@
+import Detection
 import Fleet
 import Testing
 
@@ -141,4 +142,182 @@ import Testing
     func `at the limit it is taken`(_ line: String) throws {
         _ = try Scenario.book(Self.text("device").replacing("every: 5m", with: line))
     }
+}
+
+/// `detector: anomaly` over several metrics of one device.
+@Suite("Anomaly rules over several metrics") struct MultivariateRuleTests {
+    private static let rule = """
+        - id: apart
+          scope: device
+          gate: [allocated]
+          metrics: [power.draw, temp.core, util.busy]
+          detector: anomaly
+          every: 5m
+          severity: medium
+          cost: {class: none}
+          runbook: "Look at {{device}}."
+        """
+
+    /// One device of which power and temperature follow one load, and a second one.
+    private func fleet(
+        _ text: String = rule, parts: @escaping (Int) -> Bool,
+        shows: @escaping (Int, inout [Metric: Float]) -> Void = { _, _ in }
+    ) throws -> Scenario {
+        let scenario = Scenario(book: try Scenario.book(text), step: 60_000)
+        scenario.period = 60
+        for (name, isOdd) in [("h1", true), ("h2", false)] {
+            scenario.host(name, devices: 1, job: "train") { second, noise in
+                let time = Float(second / 300)
+                let load = 0.5 + 0.4 * wave(time / 37) * wave(time / 101 + 1.6)
+                let heat = isOdd && parts(second) ? 1 - load : load
+                var shown: [Metric: Float] = [
+                    .powerDraw: 300 + 300 * load + noise.normal(2),
+                    .tempCore: 40 + 30 * heat + noise.normal(0.3),
+                    .utilBusy: 0.7 + noise.normal(0.02),
+                ]
+                if isOdd { shows(second, &shown) }
+                return shown
+            }
+        }
+        return scenario
+    }
+
+    private static let day = 86_400
+
+    @Test func `metrics that part within their ranges are one finding that says so`() throws {
+        let start = 12 * Self.day
+        let scenario = try fleet { $0 >= start && $0 < start + 6 * 3_600 }
+        scenario.play(seconds: start)
+        #expect(scenario.engine.watchCount == 2)
+        #expect(scenario.findings.count { $0.edge == .fired } <= 2, "\(scenario.story)")
+        scenario.findings.removeAll()
+        scenario.play(seconds: 6 * 3_600)
+        let finding = try #require(scenario.fired("apart").first)
+        #expect(finding.devices == ["nvidia/h1-0"], "\(scenario.story)")
+        let apart = try #require(finding.evidence.first { $0.name == "metrics apart" })
+        #expect(apart.unit == "times as usual" && apart.value > 1.5, "\(apart)")
+        let share = try #require(apart.share)
+        #expect(share > 0.1 && share <= 1)
+        #expect(apart.against.contains("% of the evidence: "), "\(apart.against)")
+        #expect(finding.summary.contains("metrics apart"), "\(finding.summary)")
+    }
+
+    @Test func `the metric that is unlike itself is named, with its share and baseline`() throws {
+        let start = 6 * Self.day
+        let scenario = try fleet(parts: { _ in false }) { second, shown in
+            if second >= start { shown[.tempCore] = 96 }
+        }
+        scenario.play(seconds: start)
+        scenario.findings.removeAll()
+        scenario.play(seconds: 3_600)
+        let finding = try #require(scenario.fired("apart").first)
+        // A temperature that stands still parts from the power, too, and that is said of it.
+        let apart = try #require(finding.evidence.first { $0.name == "metrics apart" })
+        #expect(apart.against.contains("power.draw 50 % and temp.core 50 % of it"), "\(apart)")
+        let evidence = try #require(finding.evidence.first { $0.name == "temp.core" })
+        #expect(evidence.unit == "°C", "\(finding.evidence)")
+        #expect(evidence.value > 80 && evidence.against.contains("left the range"))
+        let shares = finding.evidence.compactMap(\.share)
+        #expect(shares.count == finding.evidence.count && shares == shares.sorted(by: >))
+        #expect(shares.reduce(0, +) <= 1.000_001 && shares.reduce(0, +) > 0.2)
+    }
+
+    @Test func `a metric that never comes is missing from nothing`() throws {
+        let start = 12 * Self.day
+        let text = Self.rule.replacing("util.busy]", with: "util.busy, temp.mem]")
+        let scenario = try fleet(text) { $0 >= start && $0 < start + 6 * 3_600 }
+        scenario.play(seconds: start)
+        scenario.findings.removeAll()
+        scenario.play(seconds: 6 * 3_600)
+        let finding = try #require(scenario.fired("apart").first, "\(scenario.story)")
+        #expect(finding.evidence.contains { $0.name == "metrics apart" }, "\(finding.evidence)")
+    }
+
+    @Test func `a device that sends none of them is unknown, and then false`() throws {
+        let text = Self.rule.replacing(
+            "[power.draw, temp.core, util.busy]", with: "[temp.mem, x.one]")
+        let scenario = try fleet(text) { _ in false }
+        scenario.play(seconds: 2 * 3_600)
+        #expect(scenario.findings.isEmpty && scenario.engine.watchCount == 0)
+    }
+
+    @Test func `a reload keeps what was learned, and a rule that is gone gives it back`() throws {
+        let start = 6 * Self.day
+        let scenario = try fleet(parts: { _ in false }) { second, shown in
+            if second >= start { shown[.tempCore] = 96 }
+        }
+        scenario.play(seconds: start)
+        func replace(_ text: String) throws {
+            _ = scenario.engine.replace(
+                book: try Scenario.book(text), vocabulary: &scenario.vocabulary,
+                detection: &scenario.detection, directory: &scenario.directory,
+                at: scenario.instant(start))
+        }
+        let before = scenario.engine.bytes
+        try replace("# again\n" + Self.rule)
+        #expect(scenario.engine.bytes == before && scenario.engine.watchCount == 2)
+        scenario.findings.removeAll()
+        scenario.play(seconds: 3_600)
+        #expect(scenario.fired("apart").count == 1, "\(scenario.story)")
+        try replace(Self.rule.replacing("id: apart", with: "id: other"))
+        #expect(scenario.engine.watchCount == 0)
+        // Two devices of three metrics, and the rest of each.
+        #expect(scenario.engine.bytes <= before - 8 * 4_000)
+    }
+
+    @Test func `the table takes so many series, and a learner counts for all of its`() {
+        var table = LearnerTable<AnomalyDeviceWatch>(entriesMax: 10, bytesEach: 1)
+        func feed(_ subject: Int, metrics: Int) -> Bool? {
+            table.update(
+                0, subject, group: -1, name: { "" },
+                make: { AnomalyDeviceWatch(metrics: metrics, .paging, every: 300_000) },
+                feed: { _ in true })
+        }
+        #expect(feed(0, metrics: 4) == true && feed(1, metrics: 4) == true)
+        #expect(table.bytes == 10 && table.refused == 0)
+        #expect(feed(2, metrics: 2) == nil && table.refused == 1)
+        #expect(feed(1, metrics: 4) == true && table.count == 2)
+    }
+
+    @Test(arguments: [
+        ("[power.draw, temp.core, util.busy]", "[power.draw]", "2 to 16 metrics"),
+        ("[power.draw, temp.core, util.busy]", "[power.draw, temp.cor]", "'temp.core'?"),
+        ("[power.draw, temp.core, util.busy]", "[power.draw, power.draw]", "comes twice"),
+        (
+            "[power.draw, temp.core, util.busy]", "[power.draw, throttle.reasons]",
+            "'throttle.reasons' is a state"
+        ),
+        ("detector: anomaly", "metric: util.busy\n  detector: anomaly", "not both"),
+        ("detector: anomaly\n  every: 5m", "above: 1", "belongs to detector 'anomaly'"),
+        ("scope: device", "scope: job", "'metrics' are those of one device"),
+    ])
+    func `a mistake is refused with what would be right`(
+        _ old: String, _ new: String, _ words: String
+    ) {
+        do {
+            _ = try Scenario.book(Self.rule.replacing(old, with: new))
+            Issue.record("it was taken")
+        } catch let refused as Scenario.Refused {
+            #expect(refused.problems.contains { $0.contains(words) }, "\(refused.problems)")
+            #expect(refused.problems.allSatisfy { $0.hasPrefix("test.yaml:") })
+        } catch { Issue.record("\(error)") }
+    }
+
+    @Test(arguments: [2, 16, 17]) func `up to sixteen metrics are taken`(_ count: Int) throws {
+        let names = (0..<count).map { "x.m\($0)" }.joined(separator: ", ")
+        let text = Self.rule.replacing("power.draw, temp.core, util.busy", with: names)
+        if count <= 16 {
+            _ = try Scenario.book(text)
+        } else {
+            #expect(throws: Scenario.Refused.self) { try Scenario.book(text) }
+        }
+    }
+}
+
+/// A wave of period 2π that needs no library: a parabola each half, near enough to a sine.
+private func wave(_ angle: Float) -> Float {
+    let turn = (angle / (2 * .pi)).truncatingRemainder(dividingBy: 1)
+    let half = turn < 0.5 ? turn * 2 : turn * 2 - 1
+    let arc = 4 * half * (1 - half)
+    return turn < 0.5 ? arc : -arc
 }
