@@ -28,11 +28,13 @@ package enum Check {
             say(problems.report)
             return StartFailure.Kind.configuration.rawValue
         }
+        let calendars = rules.book.calendars.count
         let live = rules.book.rules.count { $0.mode == .live }
         say(
             "\(directory): \(rules.files.count) files are good: \(rules.book.rules.count) rules "
                 + "(\(live) live), \(rules.policy.routes.count) routes, "
-                + "\(rules.policy.people.count) people")
+                + "\(rules.policy.people.count) people"
+                + (calendars > 0 ? ", calendars: \(calendars)" : ""))
         return 0
     }
 }

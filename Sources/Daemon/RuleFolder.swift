@@ -50,7 +50,7 @@ package struct RuleFolder: Sendable {
             switch name {
             case "escalation.yaml":
                 policy = EscalationPolicy.load(
-                    text, file: path, zones: ZoneFiles.bytes, into: problems)
+                    text, file: path, zones: ZoneFiles.database, into: problems)
                 if let policy, let destinations {
                     check(policy, against: destinations, text, path, problems)
                 }
@@ -64,7 +64,10 @@ package struct RuleFolder: Sendable {
         ] where !found {
             problems.add("'\(name)' is missing from the rules folder", at: start, in: directory)
         }
-        guard let book = RuleBook.load(files: rules, problems: problems), let policy, let prices,
+        guard
+            let book = RuleBook.load(
+                files: rules, zones: ZoneFiles.database, problems: problems), let policy,
+            let prices,
             problems.isEmpty
         else { return nil }
         return RuleFolder(book: book, policy: policy, prices: prices, files: names)
@@ -127,8 +130,28 @@ func reason(_ error: any Error) -> String {
 enum ZoneFiles {
     private static let folders = ["/usr/share/zoneinfo", "/usr/lib/zoneinfo"]
 
+    static var database: ZoneDatabase { ZoneDatabase(bytes: bytes, names: names) }
+
+    /// All zones, for a person who mistyped one; looked for only then.
+    private static func names() -> [String] {
+        for folder in folders {
+            guard let found = FileManager.default.subpaths(atPath: folder) else { continue }
+            let zones = found.filter { name in
+                name.first?.isUppercase == true && !name.contains(".")
+                    && !isFolder("\(folder)/\(name)")
+            }
+            if !zones.isEmpty { return zones.sorted() }
+        }
+        return []
+    }
+
+    private static func isFolder(_ path: String) -> Bool {
+        let kind = try? URL(filePath: path).resourceValues(forKeys: [.isDirectoryKey])
+        return kind?.isDirectory == true
+    }
+
     /// The TZif bytes of the zone called `name`; nil where the host has none.
-    static func bytes(_ name: String) -> [UInt8]? {
+    private static func bytes(_ name: String) -> [UInt8]? {
         guard !name.hasPrefix("/"), !name.contains(".."), name.utf8.count < 100 else { return nil }
         for folder in folders {
             guard let bytes = try? Data(contentsOf: URL(filePath: "\(folder)/\(name)")) else {

@@ -1,3 +1,5 @@
+package import Fleet
+
 /// The anomaly score of several metrics of one device for a rule, as one.
 ///
 /// Means of all metrics over the same intervals go in. An interval in which one of them did not come
@@ -30,14 +32,18 @@ package struct AnomalyDeviceWatch: Sendable {
     ///
     /// An interval with one moment that is not to be learned from is scored and not learned.
     ///
+    /// Hours are those of `calendar`, or of the profile's offset.
+    ///
     /// - Returns: whether values of this moment may be added; those of an interval that is over
     ///   may not.
-    package mutating func advance(to milliseconds: Int64, learns: Bool = true) -> Bool {
+    package mutating func advance(
+        to milliseconds: Int64, learns: Bool = true, calendar: SiteCalendar? = nil
+    ) -> Bool {
         switch open.enter(milliseconds, learns: learns) {
         case .late: return false
         case .same, .next(nil): return true
         case .next(let closed?):
-            close(closed)
+            close(closed, calendar)
             return true
         }
     }
@@ -49,12 +55,13 @@ package struct AnomalyDeviceWatch: Sendable {
         means[metric].add(value)
     }
 
-    private mutating func close(_ closed: OpenInterval.Closed) {
+    private mutating func close(_ closed: OpenInterval.Closed, _ calendar: SiteCalendar?) {
+        let start = open.start(of: closed)
         var values = [Double](repeating: .nan, count: means.count)
         for metric in means.indices { values[metric] = means[metric].take() ?? .nan }
         guard
             let found = device.push(
-                values, at: open.start(of: closed), profile, learns: closed.learns)
+                values, at: start, profile.at(start, calendar), learns: closed.learns)
         else { return }
         score = found.total
         if found.alerts {

@@ -1,3 +1,5 @@
+import Fleet
+
 /// When a score becomes an alert.
 package struct AnomalyProfile: Sendable {
     /// What the score must reach.
@@ -27,6 +29,14 @@ package struct AnomalyProfile: Sendable {
         self.quietSamples = quietSamples
         self.youthSamples = youthSamples
         self.warmSamples = warmSamples
+    }
+
+    /// The profile in the local time of a moment.
+    func at(_ milliseconds: Int64, _ calendar: SiteCalendar?) -> AnomalyProfile {
+        guard let calendar else { return self }
+        var local = self
+        local.offsetMilliseconds = calendar.hourly(milliseconds).milliseconds &- milliseconds
+        return local
     }
 
     package init?(named name: String) {

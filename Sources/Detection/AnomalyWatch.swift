@@ -1,3 +1,5 @@
+package import Fleet
+
 /// The anomaly score of one series for a rule: means of equal time go in, and alerts last.
 ///
 /// A producer that sends every second would fill the memory of a series, 96 samples, in minutes,
@@ -24,11 +26,15 @@ package struct AnomalyWatch: Sendable {
 
     /// Adds a value; the first one of a new interval closes the one before it.
     ///
-    /// An interval with one value that is not to be learned from is scored and not learned.
-    package mutating func feed(_ value: Float, at milliseconds: Int64, learns: Bool = true) {
+    /// An interval with one value that is not to be learned from is scored and not learned. Hours
+    /// are those of `calendar`, or of the profile's offset.
+    package mutating func feed(
+        _ value: Float, at milliseconds: Int64, learns: Bool = true, calendar: SiteCalendar? = nil
+    ) {
         guard let closed = gathered.feed(value, at: milliseconds, learns: learns),
             let mean = closed.mean,
-            let found = series.push(mean, at: closed.start, profile, learns: closed.learns)
+            let found = series.push(
+                mean, at: closed.start, profile.at(closed.start, calendar), learns: closed.learns)
         else { return }
         score = found.total
         if found.alerts {

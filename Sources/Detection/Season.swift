@@ -1,3 +1,4 @@
+package import Fleet
 import RollingStatistics
 
 /// What is usual for one series at this hour of the week, and how far its last mean lay from it.
@@ -8,6 +9,8 @@ import RollingStatistics
 package struct Season: Sendable {
     private var profile: SeasonalProfile
     private var gathered: IntervalMean
+    /// The last mean was of a holiday.
+    package private(set) var isHoliday = false
     /// The last complete mean.
     package private(set) var mean: Float?
     /// What was usual then; nil for an hour that is not known yet.
@@ -32,17 +35,24 @@ package struct Season: Sendable {
 
     /// Adds a value; the first one of a new interval closes the one before it.
     ///
-    /// An interval with one value that is not to be learned from is scored and not learned.
-    package mutating func feed(_ value: Float, at milliseconds: Int64, learns: Bool = true) {
+    /// An interval with one value that is not to be learned from is scored and not learned. Hours
+    /// are those of `calendar`, or of UTC.
+    package mutating func feed(
+        _ value: Float, at milliseconds: Int64, learns: Bool = true, calendar: SiteCalendar? = nil
+    ) {
         guard let closed = gathered.feed(value, at: milliseconds, learns: learns) else { return }
-        if let mean = closed.mean { close(mean, closed) }
+        if let mean = closed.mean { close(mean, closed, calendar) }
         // After a gap the last mean is one of long ago.
         if !closed.isFollowed { (mean, usual, z) = (nil, nil, nil) }
     }
 
-    private mutating func close(_ exact: Double, _ closed: IntervalMean.Closed) {
+    private mutating func close(
+        _ exact: Double, _ closed: IntervalMean.Closed, _ calendar: SiteCalendar?
+    ) {
         let value = Float(exact)
-        let middle = closed.start + gathered.every / 2
+        let instant = closed.start &+ gathered.every / 2
+        let (middle, isHoliday) = calendar?.hourly(instant) ?? (instant, false)
+        self.isHoliday = isHoliday
         mean = value
         usual = profile.baseline(at: middle)?.mean
         z = profile.score(value, at: middle)

@@ -1,6 +1,7 @@
 package import Configuration
-import Fleet
+package import Fleet
 import Incidents
+import Rules
 
 extension EscalationPolicy {
     /// Reads a policy; every problem goes into `problems`.
@@ -8,16 +9,14 @@ extension EscalationPolicy {
     /// - Parameters:
     ///   - text: the content of the file.
     ///   - file: its name, for messages.
-    ///   - zones: the bytes of the TZif file of an IANA zone, or nil where there is none.
+    ///   - zones: the time zones of the host.
     ///   - problems: gathers what is wrong.
     /// - Returns: nil where anything was wrong.
     package static func load(
-        _ text: String, file: String, zones: (String) -> [UInt8]?, into problems: Problems
+        _ text: String, file: String, zones: ZoneDatabase, into problems: Problems
     ) -> EscalationPolicy? {
         let own = Problems()
-        let policy = withoutActuallyEscaping(zones) { zones in
-            Loader(zones: zones).policy(text, file: file, into: own)
-        }
+        let policy = Loader(zones: zones).policy(text, file: file, into: own)
         for problem in own.sorted {
             problems.add(problem.message, at: problem.mark, in: problem.file)
         }
@@ -27,7 +26,7 @@ extension EscalationPolicy {
 
 /// Reads the file top down; names may be used above the place where they are defined.
 private struct Loader {
-    let zones: (String) -> [UInt8]?
+    let zones: ZoneDatabase
 
     func policy(_ text: String, file: String, into problems: Problems) -> EscalationPolicy? {
         guard let root = Node.read(text, file: file, into: problems)?.section() else { return nil }
@@ -110,20 +109,7 @@ private struct Loader {
         return value.list().compactMap { $0.text() }
     }
 
-    private func zone(_ value: Value?) -> Zone? {
-        guard let value, let name = value.text() else { return nil }
-        let isPath = name.contains("..") || name.hasPrefix("/") || name.utf8.count > 64
-        guard !isPath, let bytes = zones(name) else {
-            value.report("there is no time zone '\(name)'; write it as Europe/Berlin")
-            return nil
-        }
-        do throws(Zone.Unreadable) {
-            return try Zone(name: name, bytes: bytes)
-        } catch {
-            value.report("the file of the time zone '\(name)' \(error.reason)")
-            return nil
-        }
-    }
+    private func zone(_ value: Value?) -> Zone? { value?.zone(in: zones) }
 
     /// Names of one kind, each of which must be defined.
     private func names(

@@ -54,6 +54,7 @@ enum GateReader {
 final class ConditionReader {
     private let scopes: [EntityKind]
     private(set) var policies: [(name: String, value: Value)] = []
+    private(set) var calendars: [(name: String, value: Value)] = []
     private(set) var hasEvent = false
     private var statistics = 0
     private var facts = 0
@@ -170,6 +171,7 @@ final class ConditionReader {
         members.innerScopes = scopes
         let condition = members.readPlain(section)
         policies += members.policies
+        calendars += members.calendars
         facts += members.facts + 1
         statistics += members.statistics
         return condition
@@ -231,6 +233,7 @@ extension ConditionReader {
         }
         guard let test = readTest(detector, section, inDevice) else { return nil }
         leaf.test = test
+        if detector == "seasonal" || detector == "anomaly" { leaf.calendar = readCalendar(section) }
         leaf.isOptional = section["optional"]?.boolean() ?? (detector == "threshold")
         check(leaf, detector, section)
         return .leaf(leaf)
@@ -549,6 +552,27 @@ extension ConditionReader {
         }
         test.isDaily = section["season"]?.choice([("week", false), ("day", true)]) ?? false
         return test
+    }
+
+    /// The calendar, or the time zone alone, whose hours and days count.
+    private func readCalendar(_ section: Section) -> String {
+        let calendar = section["calendar"]
+        let zone = section["time_zone"]
+        let written = ["calendar", "time_zone", "utc_offset_hours"].filter {
+            section.names.contains($0)
+        }
+        if written.count > 1 {
+            section.report("\(written.map { "'\($0)'" }.joined(separator: " or ")), not both")
+        }
+        if let calendar, let name = calendar.text() {
+            calendars.append((name, calendar))
+            return name
+        }
+        if let zone, let name = zone.text() {
+            calendars.append((name, zone))
+            return RuleBook.key(ofZone: name)
+        }
+        return ""
     }
 
     private func readAnomaly(_ section: Section) -> AnomalyTest {

@@ -111,6 +111,8 @@ struct CompiledLeaf {
     var mark: Int16 = -1
     /// The bit that says that it learns and must be asked; -1 without one.
     var learningMark: Int16 = -1
+    /// The calendar that its hours go by; -1 for UTC.
+    var calendar: Int32 = -1
     /// Of a score over several metrics, its places in the program's table of them.
     var metrics: Range<Int32> = 0..<0
 }
@@ -164,6 +166,8 @@ struct Program {
     var peerSlots = 0
     /// Leaves that ask for a season or an anomaly score, each with the root of its rule and the scope it is asked of.
     var seasons: [(root: Int, group: CohortKind?)] = []
+    private(set) var calendars: [SiteCalendar] = []
+    private var calendarPlaces: [String: Int32] = [:]
     /// What leaves ask that ask several metrics together.
     var leafMetrics: [LeafMetric] = []
     var groupsWithZ: UInt16 = 0
@@ -222,6 +226,10 @@ struct Program {
     }
 
     init(_ book: RuleBook, _ vocabulary: inout Vocabulary) {
+        for (name, calendar) in book.calendars.sorted(by: { $0.key < $1.key }) {
+            calendarPlaces[name] = Int32(calendars.count)
+            calendars.append(calendar)
+        }
         for (index, rule) in book.rules.enumerated() {
             for scope in rule.scopes { compile(rule, index, scope, &vocabulary) }
         }
@@ -425,6 +433,7 @@ extension Program {
         var compiled = CompiledLeaf()
         compiled.aggregate = leaf.aggregate
         compiled.isOptional = leaf.isOptional
+        compiled.calendar = calendarPlaces[leaf.calendar] ?? -1
         if !leaf.metric.isEmpty, let metric = vocabulary.opaque(leaf.metric) {
             compiled.metric = metric
             compiled.register = register(metric)
@@ -579,6 +588,11 @@ extension Program {
             return marks.mark(
                 leaf.metric, low: range.low, high: range.high, isOptional: leaf.isOptional)
         }
+    }
+
+    /// The calendar of a leaf; nil for UTC.
+    func calendar(of leaf: CompiledLeaf) -> SiteCalendar? {
+        leaf.calendar < 0 ? nil : calendars[Int(leaf.calendar)]
     }
 
     private mutating func place(

@@ -91,6 +91,8 @@ package struct Leaf: Sendable {
     /// Of a score over several metrics of one device; `metric` is empty then.
     package var metrics: [String] = []
     package var aggregate: Aggregate?
+    /// Key of the calendar that its hours go by, in the book's; empty for UTC.
+    package var calendar = ""
     /// Drops out where the device never sends the metric, instead of being false.
     package var isOptional = false
     package var test: Test

@@ -1,10 +1,13 @@
 package import Configuration
+package import Fleet
 
 /// A complete and consistent set of rules: the whole of what is looked for.
 package struct RuleBook: Sendable {
     /// In the order of files and of lines.
     package let rules: [Rule]
     package let policies: [String: EventPolicy]
+    /// By name, and by `RuleBook.key(ofZone:)` those that a rule names a time zone for.
+    package let calendars: [String: SiteCalendar]
     /// Of all definitions and policies; two books with one hash find the same.
     package let hash: UInt64
 
@@ -20,13 +23,16 @@ package struct RuleBook: Sendable {
         return !base.hasSuffix(".test.yaml") && !others.contains(base) && !base.hasPrefix(".")
     }
 
+    /// A blank cannot stand in the name of a calendar.
+    static func key(ofZone name: String) -> String { "zone \(name)" }
+
     /// Reads all files; what is wrong with any of them goes to `problems`.
     ///
     /// - Returns: nil where there is any problem: a set of rules is taken whole or not at all.
     package static func load(
-        files: [(name: String, text: String)], problems: Problems
+        files: [(name: String, text: String)], zones: ZoneDatabase = .empty, problems: Problems
     ) -> RuleBook? {
-        var loader = RuleLoader(problems: problems)
+        var loader = RuleLoader(problems: problems, zones: zones)
         for (name, text) in files { loader.read(text, file: name) }
         return loader.book()
     }

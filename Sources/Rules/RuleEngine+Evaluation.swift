@@ -516,13 +516,14 @@ extension RuleEngine {
         _ isFiring: Bool, _ detection: borrowing Detection
     ) -> Truth {
         let test = leaf.seasonal
+        let calendar = program.calendar(of: leaf)
         let learns = !isHeld(group, subject, detection)
         let z = seasons.update(
             leaf.season, subject, group: group?.rawValue ?? -1,
             name: { group.map { detection.cohorts.name($0, Int32(subject)) } ?? "" },
             make: { Season(every: test.every, daily: test.isDaily, floor: test.floor) },
             feed: { season -> Float? in
-                season.feed(value, at: now, learns: learns)
+                season.feed(value, at: now, learns: learns, calendar: calendar)
                 return season.z
             })
         guard let z = z ?? nil else { return .unknown }
@@ -540,6 +541,7 @@ extension RuleEngine {
         _ detection: borrowing Detection
     ) -> Truth {
         let test = leaf.anomaly
+        let calendar = program.calendar(of: leaf)
         let learns = !isHeld(group, subject, detection)
         let holds = watches.update(
             leaf.season, subject, group: group?.rawValue ?? -1,
@@ -548,7 +550,7 @@ extension RuleEngine {
                 AnomalyWatch(AnomalyProfile(test), every: test.every)
             },
             feed: { watch -> Bool? in
-                watch.feed(value, at: now, learns: learns)
+                watch.feed(value, at: now, learns: learns, calendar: calendar)
                 return watch.score == nil ? nil : watch.alert != nil
             })
         guard let holds = holds ?? nil else { return .unknown }

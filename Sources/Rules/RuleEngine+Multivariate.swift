@@ -29,6 +29,7 @@ extension RuleEngine {
         }
         let count = asked.count
         let test = leaf.anomaly
+        let calendar = program.calendar(of: leaf)
         let learns = !isHeld(nil, device, detection)
         let found = deviceWatches.update(
             leaf.season, device, group: -1, name: { "" },
@@ -36,7 +37,9 @@ extension RuleEngine {
                 AnomalyDeviceWatch(metrics: count, AnomalyProfile(test), every: test.every)
             },
             feed: { watch -> Bool? in
-                guard watch.advance(to: now, learns: learns) else { return watch.holds }
+                guard watch.advance(to: now, learns: learns, calendar: calendar) else {
+                    return watch.holds
+                }
                 for metric in 0..<count { watch.add(present[metric], metric: metric, at: now) }
                 return watch.holds
             })

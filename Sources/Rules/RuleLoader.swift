@@ -12,11 +12,19 @@ struct RuleLoader {
     /// Places of words that name rules or policies, to be looked up when all are known.
     private var ruleNames: [(name: String, value: Value)] = []
     private var policyNames: [(name: String, value: Value)] = []
+    private var calendarNames: [(name: String, value: Value, rule: Int)] = []
+    private var calendars: [String: SiteCalendar] = [:]
+    private let zones: ZoneDatabase
+    /// Calendars that were read, or could not be.
+    private var calendarsDefined: Set<String> = []
 
     /// More rules than any site has, few enough for state that is dense by rule.
     static let rulesMax = 500
 
-    init(problems: Problems) { self.problems = problems }
+    init(problems: Problems, zones: ZoneDatabase) {
+        self.problems = problems
+        self.zones = zones
+    }
 
     mutating func read(_ text: String, file: String) {
         guard let root = Node.read(text, file: file, into: problems) else { return }
@@ -26,13 +34,17 @@ struct RuleLoader {
         guard let section = root.section() else { return }
         if let name = section["policy"] {
             readPolicy(section, named: name)
-        } else if let rules = section.required("rules") {
-            readRules(rules)
+        } else {
+            let calendars = section["calendars"]
+            if let calendars { readCalendars(calendars) }
+            let rules = calendars == nil ? section.required("rules") : section["rules"]
+            if let rules { readRules(rules) }
         }
         section.finish()
     }
 
-    func book() -> RuleBook? {
+    mutating func book() -> RuleBook? {
+        resolveCalendars()
         for (name, value) in policyNames where policies[name] == nil {
             value.report(
                 "there is no policy '\(name)'"
@@ -46,8 +58,12 @@ struct RuleLoader {
         }
         refuseCycles()
         guard problems.isEmpty else { return nil }
-        return RuleBook(rules: rules, policies: policies, hash: definition.value)
+        return RuleBook(
+            rules: rules, policies: policies, calendars: calendars, hash: definition.value)
     }
+
+    /// Of the rule in work.
+    private var readCalendarsNames: [(name: String, value: Value)] = []
 
     private mutating func readRules(_ value: Value) {
         for item in value.list() {
@@ -62,7 +78,51 @@ struct RuleLoader {
                     "rule '\(rule.id)' is already defined at \(other.file):\(other.mark.line)")
                 continue
             }
+            for (name, value) in readCalendarsNames {
+                calendarNames.append((name, value, rules.count))
+            }
+            readCalendarsNames = []
             rules.append(rule)
+        }
+    }
+
+    /// By name the calendars that rules may go by.
+    private mutating func readCalendars(_ value: Value) {
+        let reader = CalendarReader(zones: zones)
+        for (name, item) in value.named() {
+            guard name.utf8.allSatisfy(RuleLoader.isIdentifier) else {
+                item.report("a calendar's name may have a–z, 0–9 and hyphens only, not '\(name)'")
+                continue
+            }
+            guard calendarsDefined.insert(name).inserted else {
+                item.report("calendar '\(name)' is already defined")
+                continue
+            }
+            guard calendarsDefined.count <= CalendarReader.calendarsMax else {
+                return item.report("more than \(CalendarReader.calendarsMax) calendars")
+            }
+            calendars[name] = reader.read(item)
+        }
+    }
+
+    /// Looks up what rules go by, when all are known.
+    private mutating func resolveCalendars() {
+        for (name, value, rule) in calendarNames {
+            if value.name == "time_zone" {
+                guard let zone = value.zone(in: zones) else { continue }
+                calendars[RuleBook.key(ofZone: name)] = SiteCalendar(zone: zone)
+            } else if !calendarsDefined.contains(name) {
+                value.report(
+                    "there is no calendar '\(name)'"
+                        + suggestion(for: name, among: calendarsDefined.sorted())
+                        + "; 'calendars' in a rule file defines them")
+            } else if let calendar = calendars[name] {
+                // Hours of another zone were learned under another name, holidays were not.
+                var definition = DefinitionHash()
+                definition.add(rules[rule].hash)
+                definition.add(calendar.zone.name)
+                rules[rule].hash = definition.value
+            }
         }
     }
 
@@ -84,6 +144,7 @@ struct RuleLoader {
         let conditions = ConditionReader(scopes: rule.scopes)
         rule.condition = conditions.read(section, inDevice: isOnDevice) ?? .all([])
         for policy in conditions.policies { policyNames.append(policy) }
+        readCalendarsNames = conditions.calendars
         let isEvent = conditions.hasEvent
         rule.hold = section["for"]?.milliseconds() ?? 0
         rule.clearHold =

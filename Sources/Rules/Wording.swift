@@ -201,7 +201,8 @@ enum Wording {
     static func usual(_ season: Season, _ unit: String) -> String {
         guard let usual = season.usual, let z = season.z else { return "" }
         let side = z < 0 ? "below" : "above"
-        return "usual \(quantity(Double(usual), unit)) at this hour, "
+        let day = season.isHoliday ? " of a holiday, as of a Sunday" : ""
+        return "usual \(quantity(Double(usual), unit)) at this hour\(day), "
             + "\(number(Double(abs(z)))) deviations \(side)"
     }
 }

@@ -90,7 +90,7 @@ final class Bench {
     static func desk() throws -> Desk {
         let problems = Problems()
         let policy = EscalationPolicy.load(
-            policy, file: "escalation.yaml", zones: ZoneFiles.bytes, into: problems)
+            policy, file: "escalation.yaml", zones: ZoneFiles.database, into: problems)
         let prices = PriceBook.load(
             """
             version: 1

@@ -158,3 +158,33 @@ private let root = URL(filePath: #filePath).deletingLastPathComponent()
         #expect(outage.excuses(heard: at(999), at: at(5_030)))
     }
 }
+
+/// `tocsin check` on a folder of rules.
+@Suite("Check") struct CheckTests {
+    /// A copy of the shipped rules, with one more file.
+    private func said(_ extra: String) throws -> (code: Int32, lines: [String]) {
+        let root = URL(filePath: #filePath).deletingLastPathComponent()
+            .deletingLastPathComponent().deletingLastPathComponent()
+        let folder = FileManager.default.temporaryDirectory
+            .appending(path: "tocsin-check-\(UUID().uuidString)")
+        try FileManager.default.copyItem(at: root.appending(path: "rules"), to: folder)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        try extra.write(
+            to: folder.appending(path: "site.yaml"), atomically: true, encoding: .utf8)
+        var lines: [String] = []
+        let code = try Check.run(folder: folder.path, settings: nil) { lines.append($0) }
+        return (code, lines)
+    }
+
+    @Test func `the zone of a calendar is looked up on the host, and a slip is told`() throws {
+        let good = try said("calendars: {office: {time_zone: Europe/Berlin}}")
+        #expect(good.code == 0 && good.lines.last?.contains(", calendars: 1") == true, "\(good)")
+        let bad = try said("calendars: {office: {time_zone: Europe/Berln}}")
+        #expect(bad.code != 0)
+        let told =
+            "site.yaml:1:33: there is no time zone 'Europe/Berln'; did you mean 'Europe/Berlin'?"
+        #expect(bad.lines.contains { $0.contains(told) }, "\(bad.lines)")
+        let city = try said("calendars: {office: {time_zone: singapore}}")
+        #expect(city.lines.contains { $0.contains("'Asia/Singapore'") }, "\(city.lines)")
+    }
+}

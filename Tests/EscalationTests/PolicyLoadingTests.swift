@@ -10,7 +10,8 @@ import Testing
 @Suite("Loading a policy") struct PolicyLoadingTests {
     private func problems(_ text: String) -> String {
         let problems = Problems()
-        let policy = EscalationPolicy.load(text, file: "e.yaml", zones: zoneBytes, into: problems)
+        let policy = EscalationPolicy.load(
+            text, file: "e.yaml", zones: ZoneDatabase(bytes: zoneBytes), into: problems)
         #expect((policy == nil) == !problems.isEmpty)
         return problems.sorted.map(\.description).joined(separator: "\n")
     }

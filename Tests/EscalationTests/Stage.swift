@@ -121,7 +121,8 @@ func zoneBytes(_ name: String) -> [UInt8]? {
 
 func loadPolicy(_ text: String, file: String = "escalation.yaml") throws -> EscalationPolicy {
     let problems = Problems()
-    let policy = EscalationPolicy.load(text, file: file, zones: zoneBytes, into: problems)
+    let policy = EscalationPolicy.load(
+        text, file: file, zones: ZoneDatabase(bytes: zoneBytes), into: problems)
     #expect(problems.isEmpty, "\(problems.sorted.map(\.description).joined(separator: "\n"))")
     return try #require(policy)
 }

@@ -66,9 +66,12 @@ final class Scenario {
             }
     }
 
-    static func book(_ text: String) throws -> RuleBook {
+    static func book(_ text: String) throws -> RuleBook { try book(text, zones: .empty) }
+
+    static func book(_ text: String, zones: ZoneDatabase) throws -> RuleBook {
         let problems = Problems()
-        guard let book = RuleBook.load(files: [("test.yaml", text)], problems: problems) else {
+        let files = [("test.yaml", text)]
+        guard let book = RuleBook.load(files: files, zones: zones, problems: problems) else {
             throw Refused(problems: problems.sorted.map(\.description))
         }
         return book

@@ -1,5 +1,3 @@
-package import Fleet
-
 /// A time zone, read from the bytes of a TZif file (RFC 9636, version 2 or later).
 ///
 /// Answers both ways: what a clock on the wall shows at an instant, and at which instant a clock
@@ -109,7 +107,7 @@ package struct WallTime: Hashable, Sendable {
         self.secondOfDay = secondOfDay
     }
 
-    init(secondsSinceEpoch seconds: Int64) {
+    package init(secondsSinceEpoch seconds: Int64) {
         let days = seconds >= 0 ? seconds / 86_400 : (seconds - 86_399) / 86_400
         date = CivilDate(daysSinceEpoch: Int(days))
         secondOfDay = Int(seconds - days * 86_400)
