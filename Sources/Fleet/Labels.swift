@@ -3,7 +3,9 @@
 /// Physical keys (host, rack, …) rarely change; workload keys (job, team, …) change all day.
 package enum LabelKey: Int, CaseIterable, Codable, Sendable {
     case region, zone, cluster, block, rack, host, slot
-    case vendor, model, kind, driver
+    case vendor, model, kind
+    /// Versions of what runs on the device and below it.
+    case driver, firmware, runtime
     case job, rank, service, workload, team, user, namespace
 
     /// As written in rules, messages and JSON.

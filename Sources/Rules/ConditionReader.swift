@@ -192,7 +192,7 @@ extension ConditionReader {
         "threshold", "state", "delta", "rate", "zscore", "flatline", "steady", "absence",
         "completeness", "event",
         "count", "peer", "cusum", "usual", "duration", "forecast",
-        "seasonal", "anomaly",
+        "seasonal", "anomaly", "mismatch",
     ]
 
     private func readLeaf(_ section: Section, inDevice: Bool) -> Condition? {
@@ -216,7 +216,7 @@ extension ConditionReader {
         }
         let needsMetric =
             metrics == nil
-            && !["absence", "completeness", "event", "count"].contains(detector)
+            && !["absence", "completeness", "event", "count", "mismatch"].contains(detector)
         if needsMetric, metric == nil { section.report("'metric' is missing") }
         if !needsMetric, let metric, detector != "absence" {
             metric.report("detector '\(detector)' asks no metric")
@@ -371,6 +371,9 @@ extension ConditionReader {
         case "seasonal":
             statistics += 1
             return .seasonal(readSeasonal(section))
+        case "mismatch":
+            statistics += 1
+            return .mismatch(readMismatch(section, inDevice))
         case "anomaly":
             statistics += 1
             return .anomaly(readAnomaly(section))
@@ -511,6 +514,31 @@ extension ConditionReader {
         test.frozenOffset =
             section["offset"]?.choice([("frozen", true), ("none", false)]) ?? false
         test.membersMin = section["members"]?.integer(in: 3...10_000) ?? test.membersMin
+        return test
+    }
+
+    private func readMismatch(_ section: Section, _ inDevice: Bool) -> MismatchTest {
+        var test = MismatchTest()
+        if !inDevice, !scopes.isEmpty {
+            section["detector"]?.report(
+                "'mismatch' is asked of devices; on a group put it under 'any_members'")
+        }
+        let labels = LabelKey.allCases.filter { !LabelComparison.refused.contains($0) }
+            .map { ($0.name, $0) }
+        test.label = section.required("label")?.choice(labels) ?? test.label
+        let kinds = CohortKind.allCases.filter { $0 != .pipeline }.map { ("\($0)", $0) }
+        if let cohort = section["cohort"] {
+            test.cohorts = cohort.list().compactMap { $0.choice(kinds) }
+        } else {
+            section.report("'cohort' is missing: whose peers, such as job, host or cluster")
+        }
+        if let alike = section["alike"] {
+            test.alike = alike.list().compactMap { $0.choice(labels) }
+        }
+        // What is compared must be free to differ.
+        test.alike.removeAll { $0 == test.label }
+        test.membersMin = section["members"]?.integer(in: 3...10_000) ?? test.membersMin
+        test.agree = section["agree"]?.float(in: 0.51...1) ?? test.agree
         return test
     }
 

@@ -58,6 +58,7 @@ struct CompiledLeaf {
         case threshold, state, delta, rate, zscore, flatline, steady, absence, event, count
         case completeness
         case peer, cusum, usual, duration, forecast, seasonal, anomaly
+        case mismatch
 
         /// Of a device, it sees each value, whether or not its rule is judged.
         var isFed: Bool {
@@ -111,6 +112,8 @@ struct CompiledLeaf {
     var mark: Int16 = -1
     /// The bit that says that it learns and must be asked; -1 without one.
     var learningMark: Int16 = -1
+    /// Its number among the comparisons of labels.
+    var comparison: Int32 = -1
     /// The calendar that its hours go by; -1 for UTC.
     var calendar: Int32 = -1
     /// Of a score over several metrics, its places in the program's table of them.
@@ -166,6 +169,7 @@ struct Program {
     var peerSlots = 0
     /// Leaves that ask for a season or an anomaly score, each with the root of its rule and the scope it is asked of.
     var seasons: [(root: Int, group: CohortKind?)] = []
+    private(set) var comparisons: [LabelComparison] = []
     private(set) var calendars: [SiteCalendar] = []
     private var calendarPlaces: [String: Int32] = [:]
     /// What leaves ask that ask several metrics together.
@@ -558,6 +562,13 @@ extension Program {
             compiled.isExhaustive = true
             compiled.season = Int32(seasons.count)
             seasons.append((rootInWork, group))
+        case .mismatch(let test):
+            compiled.kind = .mismatch
+            compiled.comparison = Int32(comparisons.count)
+            comparisons.append(
+                LabelComparison(
+                    key: test.label, alike: test.alike, cohorts: test.cohorts,
+                    membersMin: test.membersMin, agree: test.agree))
         }
         leafMarks.append(mark(&compiled, inGroup: group != nil))
         if group == nil, compiled.kind.isFed { feed(compiled) }
@@ -575,10 +586,11 @@ extension Program {
             return marks.mark(
                 leaf.metric, still: Int32(clamping: leaf.window / 1_000),
                 isOptional: leaf.isOptional)
-        case .delta, .forecast, .cusum, .count, .peer:
+        case .delta, .forecast, .cusum, .count, .peer, .mismatch:
             // One that drops out holds nothing up, whatever its mark.
             guard !leaf.isOptional else { return nil }
-            leaf.mark = marks.give(isSet: leaf.kind != .peer)
+            leaf.mark = marks.give(isSet: leaf.kind != .peer && leaf.kind != .mismatch)
+            if leaf.kind == .mismatch { comparisons[Int(leaf.comparison)].mark = leaf.mark }
             if leaf.peer.frozenOffset, leaf.mark >= 0 {
                 leaf.learningMark = marks.give(isSet: false)
             }

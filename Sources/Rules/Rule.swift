@@ -155,6 +155,7 @@ package enum Test: Sendable {
     case forecast(ForecastTest)
     case seasonal(SeasonalTest)
     case anomaly(AnomalyTest)
+    case mismatch(MismatchTest)
 }
 
 package struct StateTest: Sendable {
@@ -193,6 +194,18 @@ package struct PeerTest: Sendable {
     /// Judges the change against the offset that the device had when it was learned.
     package var frozenOffset = false
     package var membersMin = 5
+}
+
+/// A label of a device that is not what most of its peers carry.
+package struct MismatchTest: Sendable {
+    package var label = LabelKey.driver
+    /// In order of preference.
+    package var cohorts: [CohortKind] = []
+    /// Peers are those that carry the same of these.
+    package var alike: [LabelKey] = [.vendor, .model]
+    package var membersMin = 5
+    /// The share of the peers that must carry the same.
+    package var agree: Float = 0.8
 }
 
 package struct CusumTest: Sendable {

@@ -194,6 +194,7 @@ extension RuleEngine {
             guard faultCount(leaf, device, now) < leaf.count.least else { return .yes }
             clearMark(leaf.mark, device)
             return .no
+        case .mismatch: return mismatch(leaf, device, isFiring)
         case .anomaly: return anomaly(ofMetrics: leaf, device, now, detection)
         default: return .unknown
         }

@@ -59,6 +59,7 @@ extension RuleEngine {
         _ now: Int64, _ detection: borrowing Detection
     ) -> Finding.Evidence? {
         if leaf.kind == .completeness { return completeness(leaf, subject, detection) }
+        if leaf.kind == .mismatch { return difference(leaf, subject, detection) }
         if leaf.kind == .absence, leaf.register >= 0 {
             let device = group == nil ? subject : suffering.first ?? subject
             let place = device * program.registerGroups * 16 + Int(leaf.register)

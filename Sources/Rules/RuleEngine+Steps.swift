@@ -32,6 +32,7 @@ extension RuleEngine {
         peers.stamp = now
         retire(now, &detection, directory)
         giveUpAwaited(now, detection)
+        lookAtLabels(now, detection, directory)
         prepareAgenda(now, detection)
         for index in program.steps {
             if let group = program.rules[index].group {

@@ -55,6 +55,7 @@ package struct RuleEngine: ~Copyable, Sendable {
     /// As much again for scores over several metrics of one device.
     var deviceWatches = LearnerTable<AnomalyDeviceWatch>(
         entriesMax: 65_536, bytesEach: MemoryLayout<AnomalySeries>.stride + 512)
+    var labelModes = LabelModes()
     var lastStep: Int64 = .min
 
     // Scratch, empty between calls.
@@ -136,7 +137,7 @@ package struct RuleEngine: ~Copyable, Sendable {
     package var bytes: Int {
         devicePool.bytes + deviceStates.bytes + registers.bytes + marks.count * 34
             + ready.count * 8 + seasons.bytes + watches.bytes
-            + deviceWatches.bytes
+            + deviceWatches.bytes + labelModes.bytes
             + groupPools.reduce(0) { $0 + $1.bytes } + groupStates.reduce(0) { $0 + $1.bytes }
     }
 

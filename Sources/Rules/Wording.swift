@@ -5,9 +5,10 @@ import Telemetry
 extension Finding.Evidence {
     /// The value as a person reads it: `345 W`, `0.494`, `-12 %`, `27.9 GiB`.
     ///
-    /// Empty for an event, whose code stands in its name.
+    /// Empty for an event and for a label, whose name says it.
     package var text: String {
-        unit == Finding.Evidence.eventUnit ? "" : Wording.quantity(value, unit)
+        unit == Finding.Evidence.eventUnit || unit == Finding.Evidence.labelUnit
+            ? "" : Wording.quantity(value, unit)
     }
 
     /// All of it: `power.ratio 0.31 (limit above 0.6)`.
@@ -17,6 +18,10 @@ extension Finding.Evidence {
 
     /// The unit of a code that an event brought.
     static let eventUnit = "event"
+
+    /// The unit of a label, whose value stands in the name; the number is the share of the peers
+    /// that carry another.
+    static let labelUnit = "label"
 }
 
 /// How numbers and names read at night.
@@ -144,7 +149,7 @@ enum Wording {
         case .cusum:
             "against its own past, summed beyond "
                 + quantity(Double(leaf.cusum.deadband), leaf.cusum.isRelative ? "change" : unit)
-        case .delta, .absence, .completeness, .event, .count, .seasonal, .anomaly: ""
+        case .delta, .absence, .completeness, .event, .count, .seasonal, .anomaly, .mismatch: ""
         }
     }
 

@@ -18,7 +18,7 @@ struct Attributes {
     enum Slot: Hashable {
         case id, uuid, serial, index, partition, instance, pci, accelerator, machine
         case neuronDevice, neuronCore, hardwareID, hardwareType
-        case vendor, model, kind, host, driver, scrapeJob, pod
+        case vendor, model, kind, host, driver, firmware, runtime, scrapeJob, pod
         case region, zone, cluster, block, rack, slot
         case job, rank, service, workload, team, user, namespace
     }
@@ -122,6 +122,12 @@ struct Attributes {
         "host": (.host, 5), "instance": (.host, 1),
         "dcgm_fi_driver_version": (.driver, 3), "dcgm_fi_system_driver_version": (.driver, 3),
         "hw_driver_version": (.driver, 3), "driver_version": (.driver, 2), "driver": (.driver, 1),
+        "dcgm_fi_dev_vbios_version": (.firmware, 5), "vbios_version": (.firmware, 4),
+        "hw_firmware_version": (.firmware, 3), "firmware_version": (.firmware, 2),
+        "firmware": (.firmware, 1),
+        "cuda_version": (.runtime, 5), "rocm_version": (.runtime, 5),
+        "libtpu_version": (.runtime, 5), "neuron_runtime_version": (.runtime, 5),
+        "runtime_version": (.runtime, 2), "runtime": (.runtime, 1),
         "exported_pod": (.pod, 3), "pod": (.pod, 2), "pod_name": (.pod, 2),
         "k8s_pod_name": (.pod, 2),
         "region": (.region, 3), "topology_kubernetes_io_region": (.region, 2),
@@ -282,6 +288,8 @@ struct Identity {
         labels[.host] = host
         labels[.model] = attributes[.model]
         labels[.driver] = attributes[.driver]
+        labels[.firmware] = attributes[.firmware]
+        labels[.runtime] = attributes[.runtime]
         labels[.region] = first(attributes[.region], settings.region)
         labels[.cluster] = first(attributes[.cluster], settings.cluster)
         labels[.zone] = attributes[.zone]

@@ -120,6 +120,16 @@ final class Scenario {
         }
     }
 
+    /// What devices say of themselves from now on.
+    func label(_ devices: [Int], _ key: LabelKey, _ value: String) {
+        for device in devices {
+            var labels = directory.devices[device].labels
+            labels[key] = value
+            _ = directory.register(
+                ids[device], labels: labels, origin: partitions[device], at: instant(second))
+        }
+    }
+
     /// Gives devices to another service.
     func rename(_ devices: [Int], service: String) {
         for device in devices {

@@ -183,15 +183,18 @@ import Testing
             Self.scrape(
                 Self.temperature,
                 #""UUID":"GPU-1","Hostname":"h","instance":"10.0.0.1:9400","modelName":"H100","#
-                    + #""DCGM_FI_DRIVER_VERSION":"570","exported_pod":"chat-7d9f8b6c5d-x2x7z","#
+                    + #""DCGM_FI_DRIVER_VERSION":"570","#
+                    + #""DCGM_FI_DEV_VBIOS_VERSION":"96.00.74","#
+                    + #""cuda_version":"12.8","runtime":"containerd","#
+                    + #""exported_pod":"chat-7d9f8b6c5d-x2x7z","#
                     + #""pod":"dcgm-exporter-abcde","exported_namespace":"llm","#
                     + #""namespace":"gpu-operator","hpc_job":"4711","job":"scrape","#
                     + #""label_app_kubernetes_io_name":"chat","topology.kubernetes.io/zone":"a","#
                     + #""service":"dcgm-exporter","job_user":"kim","region":"us""#))
         let expected: KeyValuePairs<LabelKey, String> = [
             .vendor: "nvidia", .kind: "gpu", .host: "h", .model: "H100", .driver: "570",
-            .job: "4711", .namespace: "llm", .service: "chat", .zone: "a", .user: "kim",
-            .cluster: "default", .region: "us",
+            .firmware: "96.00.74", .runtime: "12.8", .job: "4711", .namespace: "llm",
+            .service: "chat", .zone: "a", .user: "kim", .cluster: "default", .region: "us",
         ]
         #expect(harness.directory.devices[0].labels == Labels(expected))
     }
