@@ -63,7 +63,7 @@ final class Intake: Sendable {
     ///
     /// - Throws: what ends the consumer for good.
     func run(
-        book: RuleBook, past: LedgerState, deadLetters: DeadLetters
+        book: RuleBook, past: LedgerState, deadLetters: DeadLetters, seasonFile: Int32?
     ) throws(KafkaError) {
         let fallback: StartOffset.End = settings.kafka.startAt == .earliest ? .earliest : .latest
         var consumer = try Consumer.open(
@@ -81,7 +81,8 @@ final class Intake: Sendable {
                     settings.kafka.topics.map { ($0.name, $0.format) }, uniquingKeysWith: { $1 }),
                 decoding: settings.decoding, devicesMax: settings.telemetry.devicesMax,
                 roster: past.devices,
-                firing: past.firing.filter { $0.key.rule != InputWatch.rule }),
+                firing: past.firing.filter { $0.key.rule != InputWatch.rule },
+                seasonFile: seasonFile),
             watch: InputWatch(
                 silenceAfter: settings.telemetry.silenceAfter,
                 heard: heard, firing: past.firing, at: clock.now()),

@@ -24,16 +24,18 @@ package struct Pipeline: ~Copyable {
     private var maintainedOf = 0
     private var maintainedAt = Instant.distantPast
 
-    /// `formats` are by topic; `roster` and `firing` are what an earlier process knew.
+    /// `formats` are by topic; `roster` and `firing` are what an earlier process knew; `seasonFile`
+    /// is an open descriptor of an empty file, which seasons of devices may use.
     package init(
         book: RuleBook, formats: [String: WireFormat], decoding: DecoderSettings, devicesMax: Int,
-        roster: [Device], firing: [Finding]
+        roster: [Device], firing: [Finding], seasonFile: Int32? = nil
     ) {
         self.formats = formats
         self.decoding = decoding
         directory = Directory(devicesMax: devicesMax)
         for device in roster { directory.restore(device) }
-        rules = RuleEngine(book: book, vocabulary: &vocabulary)
+        rules = RuleEngine(
+            book: book, vocabulary: &vocabulary, seasonFile: seasonFile)
         detection = Detection(vocabulary: vocabulary)
         detection.wantZ(groups: rules.groupsWithZ)
         rules.restore(firing: firing, detection: &detection, directory: &directory)

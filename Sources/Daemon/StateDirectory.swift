@@ -72,6 +72,19 @@ struct StateDirectory: Sendable {
         }
     }
 
+    /// An empty file without a name, for seasons of devices; it is gone with the process.
+    ///
+    /// - Returns: nil where none can be made; seasons then stay in memory.
+    func seasonFile() -> FileHandle? {
+        let file = "\(path)/seasons"
+        guard
+            FileManager.default.createFile(
+                atPath: file, contents: nil, attributes: [.posixPermissions: 0o600])
+        else { return nil }
+        defer { try? FileManager.default.removeItem(atPath: file) }
+        return try? FileHandle(forUpdating: URL(filePath: file))
+    }
+
     func retract() { try? FileManager.default.removeItem(atPath: "\(path)/api.json") }
 
     /// Whole or not at all: a reader never sees half a token.

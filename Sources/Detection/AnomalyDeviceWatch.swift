@@ -8,7 +8,8 @@ package import Fleet
 package struct AnomalyDeviceWatch: Sendable {
     private var device: AnomalyDevice
     private let profile: AnomalyProfile
-    private var open: OpenInterval
+    private let every: Int64
+    private var open = OpenInterval()
     private var means: [RunningMean]
     private var calm = AnomalyCalm()
     /// The last alert; nil once it is over.
@@ -22,7 +23,7 @@ package struct AnomalyDeviceWatch: Sendable {
     package init(metrics: Int, _ profile: AnomalyProfile, every: Int64) {
         device = AnomalyDevice(metrics: metrics)
         self.profile = profile
-        open = OpenInterval(every: AnomalyCalm.bounded(every))
+        self.every = AnomalyCalm.bounded(every)
         means = Array(repeating: RunningMean(), count: max(metrics, 1))
     }
 
@@ -39,7 +40,7 @@ package struct AnomalyDeviceWatch: Sendable {
     package mutating func advance(
         to milliseconds: Int64, learns: Bool = true, calendar: SiteCalendar? = nil
     ) -> Bool {
-        switch open.enter(milliseconds, learns: learns) {
+        switch open.enter(milliseconds, every: every, learns: learns) {
         case .late: return false
         case .same, .next(nil): return true
         case .next(let closed?):
@@ -56,7 +57,7 @@ package struct AnomalyDeviceWatch: Sendable {
     }
 
     private mutating func close(_ closed: OpenInterval.Closed, _ calendar: SiteCalendar?) {
-        let start = open.start(of: closed)
+        let start = closed.number &* every
         var values = [Double](repeating: .nan, count: means.count)
         for metric in means.indices { values[metric] = means[metric].take() ?? .nan }
         guard

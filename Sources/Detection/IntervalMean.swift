@@ -17,15 +17,11 @@ struct OpenInterval: Sendable {
         case next(Closed?)
     }
 
-    /// Milliseconds.
-    let every: Int64
     private var number: Int64 = .min
     private var isLearned = true
 
-    init(every: Int64) { self.every = every }
-
-    /// Takes note of a moment.
-    mutating func enter(_ milliseconds: Int64, learns: Bool) -> Passage {
+    /// Takes note of a moment; intervals are `every` milliseconds long.
+    mutating func enter(_ milliseconds: Int64, every: Int64, learns: Bool) -> Passage {
         let whole = milliseconds / every
         let now = milliseconds % every < 0 ? whole - 1 : whole
         guard now >= number else { return .late }
@@ -38,16 +34,15 @@ struct OpenInterval: Sendable {
         return .next(
             Closed(number: number, learns: isLearned, isFollowed: now &- number == 1))
     }
-
-    func start(of closed: Closed) -> Int64 { closed.number &* every }
 }
 
 /// A mean in the making.
 struct RunningMean: Sendable {
     private var sum = 0.0
-    private var count = 0
+    private var count: Int32 = 0
 
     mutating func add(_ value: Float) {
+        guard count < .max else { return }
         sum += Double(value)
         count += 1
     }
@@ -71,26 +66,26 @@ struct IntervalMean: Sendable {
         let isFollowed: Bool
     }
 
-    private var open: OpenInterval
+    /// Milliseconds.
+    let every: Int64
+    private var open = OpenInterval()
     private var running = RunningMean()
     /// When a number last came, milliseconds.
     private(set) var fedAt: Int64 = .min
 
-    init(every: Int64) { open = OpenInterval(every: every) }
-
-    var every: Int64 { open.every }
+    init(every: Int64) { self.every = every }
 
     /// Adds a value.
     ///
     /// - Returns: the interval that it closed, if it did.
     mutating func feed(_ value: Float, at milliseconds: Int64, learns: Bool) -> Closed? {
         var found: Closed?
-        switch open.enter(milliseconds, learns: learns) {
+        switch open.enter(milliseconds, every: every, learns: learns) {
         case .late: return nil
         case .same, .next(nil): break
         case .next(let closed?):
             found = Closed(
-                mean: running.take(), start: open.start(of: closed), learns: closed.learns,
+                mean: running.take(), start: closed.number &* every, learns: closed.learns,
                 isFollowed: closed.isFollowed)
         }
         guard value.isFinite else { return found }

@@ -8,6 +8,7 @@ import RollingStatistics
 /// week, and then learns a little each week. 2 KB.
 package struct Season: Sendable {
     private var profile: SeasonalProfile
+    private let kind: SeasonKind
     private var gathered: IntervalMean
     /// The last mean was of a holiday.
     package private(set) var isHoliday = false
@@ -20,11 +21,13 @@ package struct Season: Sendable {
 
     /// - Parameters:
     ///   - every: milliseconds that one mean stands for; at most the hour of a bin.
-    ///   - daily: the hours of a day instead of those of a week.
+    ///   - kind: which hours are told apart.
     ///   - floor: the deviation below which nothing counts as unusual.
-    package init(every: Int64, daily: Bool, floor: Float) {
+    package init(every: Int64, _ kind: SeasonKind, floor: Float) {
+        self.kind = kind
         var settings = SeasonalProfile.Settings()
-        settings.bins = daily ? 24 : 168
+        settings.bins = kind == .week ? 168 : kind == .day ? 24 : 48
+        if kind == .workday { settings.ring = 24 }
         settings.floor = floor
         profile = SeasonalProfile(settings)
         gathered = IntervalMean(every: min(max(every, 1_000), settings.binMilliseconds))
@@ -51,17 +54,27 @@ package struct Season: Sendable {
     ) {
         let value = Float(exact)
         let instant = closed.start &+ gathered.every / 2
-        let (middle, isHoliday) = calendar?.hourly(instant) ?? (instant, false)
+        let calendar = calendar ?? .universal
+        let (middle, isHoliday) =
+            kind == .workday ? calendar.workdays(instant) : calendar.hourly(instant)
         self.isHoliday = isHoliday
         mean = value
         usual = profile.baseline(at: middle)?.mean
         z = profile.score(value, at: middle)
         guard closed.learns else { return }
-        var learned = value
-        if let usual, let z, abs(z) > Season.learnedMax {
-            learned = usual + (value - usual) * (Season.learnedMax / abs(z))
-        }
-        _ = profile.update(learned, at: middle)
+        _ = profile.update(Season.learned(value, usual: usual, z: z), at: middle)
+    }
+
+    /// The last complete mean, held against its hour; nil where either is not known.
+    package var reading: SeasonReading? {
+        guard let mean, let usual, let z else { return nil }
+        return SeasonReading(mean: mean, usual: usual, z: z, isHoliday: isHoliday)
+    }
+
+    /// What is learned of a mean.
+    static func learned(_ value: Float, usual: Float?, z: Float?) -> Float {
+        guard let usual, let z, abs(z) > learnedMax else { return value }
+        return usual + (value - usual) * (learnedMax / abs(z))
     }
 
     /// What lies further off is learned as if it lay here, in deviations.
@@ -70,4 +83,23 @@ package struct Season: Sendable {
     /// widen what passes for usual at 14:00 by three times, and hide its own second hour. So it
     /// widens it by a third at most, and a new level of six deviations is usual in some weeks.
     private static let learnedMax: Float = 2.5
+}
+
+/// Which hours a season tells apart.
+package enum SeasonKind: Sendable {
+    /// 168 of a week.
+    case week
+    /// 24 of a day.
+    case day
+    /// 24 of a working day, and 24 of a day of rest.
+    case workday
+}
+
+/// One mean, held against its hour.
+package struct SeasonReading: Equatable, Sendable {
+    package let mean: Float
+    package let usual: Float
+    /// Deviations above what is usual.
+    package let z: Float
+    package let isHoliday: Bool
 }

@@ -23,15 +23,35 @@ package final class SiteCalendar: Sendable {
             .sorted()
     }
 
+    /// By UTC, without holidays.
+    package static let universal = SiteCalendar(zone: .utc)
+
+    /// The hour of a working day or of a day of rest, as a time of which every second day is one.
+    ///
+    /// Saturdays, Sundays and holidays are days of rest. Such a time says which of 48 hours it is,
+    /// and goes forward as time does; it is no date.
+    package func workdays(_ milliseconds: Int64) -> (milliseconds: Int64, isHoliday: Bool) {
+        let (wall, day) = wall(milliseconds)
+        let isHoliday = isHoliday(day)
+        let isRest = isHoliday || CivilDate(daysSinceEpoch: day).weekday >= 5
+        let days = Int64(day) + (isRest ? 1 : 0)
+        return (wall &+ days &* 86_400_000, isHoliday)
+    }
+
+    /// What the clock on the wall shows, and the day.
+    private func wall(_ milliseconds: Int64) -> (milliseconds: Int64, day: Int) {
+        let offset = Int64(zone.offset(at: Instant(milliseconds: milliseconds)))
+        let wall = milliseconds &+ offset * 1_000
+        let whole = wall / 86_400_000
+        return (wall, Int(wall % 86_400_000 < 0 ? whole - 1 : whole))
+    }
+
     /// What the clock on the wall shows, in milliseconds since 1970 by that clock.
     ///
     /// A holiday is told as the Sunday that follows it, because the hours of a Sunday are what is
     /// usual then: such a time says the hour of the week, and not the date.
     package func hourly(_ milliseconds: Int64) -> (milliseconds: Int64, isHoliday: Bool) {
-        let wall =
-            milliseconds &+ Int64(zone.offset(at: Instant(milliseconds: milliseconds))) * 1_000
-        let whole = wall / 86_400_000
-        let day = Int(wall % 86_400_000 < 0 ? whole - 1 : whole)
+        let (wall, day) = wall(milliseconds)
         guard isHoliday(day) else { return (wall, false) }
         let toSunday = 6 - CivilDate(daysSinceEpoch: day).weekday
         return (wall &+ Int64(toSunday) * 86_400_000, true)

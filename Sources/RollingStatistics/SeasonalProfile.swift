@@ -10,6 +10,10 @@ package struct SeasonalProfile: Equatable, Sendable, Codable {
         package var binMilliseconds: Int64 = 3_600_000
         /// 168 is the hours of a week, 24 those of a day.
         package var bins: Int = 168
+        /// Bins after which the hours begin anew, as those of a day; 0 for all of them.
+        ///
+        /// Neighbours are of one ring.
+        package var ring: Int = 0
         /// The share of a new visit, once there were three.
         package var weight: Float = 0.3
         /// The deviation below which nothing counts as unusual, in the metric's unit.
@@ -38,7 +42,12 @@ package struct SeasonalProfile: Equatable, Sendable, Codable {
             let width = max(binMilliseconds, 1)
             let into = milliseconds &- slot &* width
             let offset = Float(into) / Float(width) - 0.5
-            return (bin(offset < 0 ? slot &- 1 : slot &+ 1), abs(offset))
+            guard ring > 0, ring < bins else {
+                return (bin(offset < 0 ? slot &- 1 : slot &+ 1), abs(offset))
+            }
+            let own = bin(slot)
+            let first = own / ring * ring
+            return (first + (own - first + (offset < 0 ? ring - 1 : 1)) % ring, abs(offset))
         }
     }
 

@@ -578,7 +578,9 @@ extension ConditionReader {
         if !(10_000...3_600_000).contains(test.every) {
             section["every"]?.report("'every' must be 10s to 1h")
         }
-        test.isDaily = section["season"]?.choice([("week", false), ("day", true)]) ?? false
+        test.season =
+            section["season"]?.choice([("week", .week), ("day", .day), ("workday", .workday)])
+            ?? .week
         return test
     }
 

@@ -244,8 +244,7 @@ package struct SeasonalTest: Sendable {
     package var floor: Float = 0
     /// One mean stands for so many milliseconds.
     package var every: Int64 = 300_000
-    /// The hours of a day instead of those of a week.
-    package var isDaily = false
+    package var season = SeasonKind.week
 }
 
 package struct AnomalyTest: Sendable {

@@ -519,21 +519,19 @@ extension RuleEngine {
         let test = leaf.seasonal
         let calendar = program.calendar(of: leaf)
         let learns = !isHeld(group, subject, detection)
+        if group == nil, test.season == .workday {
+            return workday(leaf, subject, value, now, isFiring, learns: learns)
+        }
         let z = seasons.update(
             leaf.season, subject, group: group?.rawValue ?? -1,
             name: { group.map { detection.cohorts.name($0, Int32(subject)) } ?? "" },
-            make: { Season(every: test.every, daily: test.isDaily, floor: test.floor) },
+            make: { Season(every: test.every, test.season, floor: test.floor) },
             feed: { season -> Float? in
                 season.feed(value, at: now, learns: learns, calendar: calendar)
                 return season.z
             })
         guard let z = z ?? nil else { return .unknown }
-        let limit = isFiring ? leaf.seasonal.z * 0.8 : leaf.seasonal.z
-        switch leaf.seasonal.direction {
-        case .up: return Truth(z > limit)
-        case .down: return Truth(z < -limit)
-        case .both: return Truth(abs(z) > limit)
-        }
+        return leaf.seasonal.truth(z, isFiring: isFiring)
     }
 
     /// Whether the series is as unlike itself as it takes, or was so a short while ago.

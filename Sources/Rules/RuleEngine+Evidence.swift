@@ -94,11 +94,10 @@ extension RuleEngine {
         }
         if leaf.kind == .anomaly { return reasons(leaf, subject, name, unit) }
         if leaf.kind == .seasonal {
-            guard let season = seasons[leaf: leaf.season, subject], let mean = season.mean else {
-                return nil
-            }
+            guard let season = reading(leaf, nil, subject) else { return nil }
             return Finding.Evidence(
-                name: name, value: Double(mean), unit: unit, against: Wording.usual(season, unit))
+                name: name, value: Double(season.mean), unit: unit,
+                against: Wording.usual(season, unit))
         }
         let value = valueAt(subject * program.registerGroups * 16 + Int(leaf.register))
         guard !value.isNaN else { return nil }
@@ -158,11 +157,10 @@ extension RuleEngine {
                 name: name, value: Double(change), unit: leaf.cusum.isRelative ? "change" : unit,
                 against: Wording.limit(leaf, unit: unit))
         case .seasonal:
-            guard let season = seasons[leaf: leaf.season, subject], let mean = season.mean else {
-                return nil
-            }
+            guard let season = reading(leaf, group, subject) else { return nil }
             return Finding.Evidence(
-                name: name, value: Double(mean), unit: unit, against: Wording.usual(season, unit))
+                name: name, value: Double(season.mean), unit: unit,
+                against: Wording.usual(season, unit))
         case .anomaly: return reasons(leaf, subject, name, unit)
         default: break
         }

@@ -160,6 +160,7 @@ extension RuleEngine {
         }
         engine.resumeAwaited(&detection, directory)
         for finding in removed { engine.hold(finding, &detection, directory) }
+        engine.takeSeasons(of: &self, kept: kept)
         self = engine
         return removed
     }

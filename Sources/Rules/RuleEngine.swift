@@ -10,7 +10,7 @@ package import Telemetry
 /// apart, when the frontier of the watermarks passes them. Both depend on the order of messages
 /// and on nothing else: not on where batches end, nor on any clock. Not copyable, because a copy of
 /// its state would be a mistake and an expensive one.
-package struct RuleEngine: ~Copyable, Sendable {
+package struct RuleEngine: ~Copyable {
     /// Never set: an existential has no place but memory, and neither has what holds one.
     ///
     /// A large struct without one counts as a value to be loaded, and 900 bytes of it are copied for
@@ -49,6 +49,8 @@ package struct RuleEngine: ~Copyable, Sendable {
     var groupEmptySince: [GroupPlace: Int64] = [:]
     /// 64 MiB of profiles: all services and jobs of a site fit, the devices of a large fleet do not.
     var seasons = LearnerTable<Season>(entriesMax: 32_768, bytesEach: 2_200)
+    /// Those of devices, of working days and days of rest.
+    var deviceSeasons: DeviceSeasons
     /// 256 MiB of scores.
     var watches = LearnerTable<AnomalyWatch>(
         entriesMax: 65_536, bytesEach: MemoryLayout<AnomalyWatch>.stride)
@@ -92,7 +94,13 @@ package struct RuleEngine: ~Copyable, Sendable {
     ///
     /// The vocabulary learns the names of metrics that only rules know, so that decoders made from
     /// it afterwards give them the same number.
-    package init(book: RuleBook, vocabulary: inout Vocabulary) {
+    ///
+    /// - Parameters:
+    ///   - book: what is looked for.
+    ///   - vocabulary: learns the names.
+    ///   - seasonFile: an open descriptor of an empty file, in which seasons of devices may lie.
+    package init(book: RuleBook, vocabulary: inout Vocabulary, seasonFile: Int32? = nil) {
+        deviceSeasons = DeviceSeasons(file: seasonFile)
         self.book = book
         let program = Program(book, &vocabulary)
         self.program = program
@@ -125,7 +133,7 @@ package struct RuleEngine: ~Copyable, Sendable {
     }
 
     /// Values that found no season because there are too many series with one.
-    package var seasonsRefused: UInt64 { seasons.refused }
+    package var seasonsRefused: UInt64 { seasons.refused &+ deviceSeasons.refused }
 
     /// Values that found no anomaly score because there are too many series with one.
     package var watchesRefused: UInt64 { watches.refused &+ deviceWatches.refused }
@@ -137,7 +145,7 @@ package struct RuleEngine: ~Copyable, Sendable {
     package var bytes: Int {
         devicePool.bytes + deviceStates.bytes + registers.bytes + marks.count * 34
             + ready.count * 8 + seasons.bytes + watches.bytes
-            + deviceWatches.bytes + labelModes.bytes
+            + deviceWatches.bytes + labelModes.bytes + deviceSeasons.bytes
             + groupPools.reduce(0) { $0 + $1.bytes } + groupStates.reduce(0) { $0 + $1.bytes }
     }
 

@@ -203,11 +203,10 @@ enum Wording {
     }
 
     /// `usual 0.41 at this hour, 6.2 deviations below`.
-    static func usual(_ season: Season, _ unit: String) -> String {
-        guard let usual = season.usual, let z = season.z else { return "" }
-        let side = z < 0 ? "below" : "above"
+    static func usual(_ season: SeasonReading, _ unit: String) -> String {
+        let side = season.z < 0 ? "below" : "above"
         let day = season.isHoliday ? " of a holiday, as of a Sunday" : ""
-        return "usual \(quantity(Double(usual), unit)) at this hour\(day), "
-            + "\(number(Double(abs(z)))) deviations \(side)"
+        return "usual \(quantity(Double(season.usual), unit)) at this hour\(day), "
+            + "\(number(Double(abs(season.z)))) deviations \(side)"
     }
 }

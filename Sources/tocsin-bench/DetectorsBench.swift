@@ -100,13 +100,24 @@ private final class DetectorSubject {
     /// Bytes a series, of what there is one of for each.
     var memory: [(String, Double)] {
         let series = Double(places.count * 16)
+        // What a segment holds, each hour of it visited.
+        let devices = SeasonalLanes.blocksPerSegment * 16
         var profiles = SeasonalLanes(
-            DetectorSubject.halfWeek, floor: SIMD16(repeating: 1), devicesMax: 64)
-        profiles.grow(to: 64)
-        for bin in 0..<49 {
-            for device in 0..<64 {
-                _ = profiles.update(
-                    device: device, at: Int64(bin) * 3_600_000, SIMD16(repeating: 1))
+            DetectorSubject.halfWeek, blocksMax: SeasonalLanes.blocksPerSegment)
+        while let block = profiles.take(floor: 1) {
+            for bin in 0..<49 {
+                for lane in 0..<16 {
+                    profiles.learn(1, block, lane, at: Int64(bin) * 3_600_000)
+                }
+            }
+        }
+        var seasons = DeviceSeasons()
+        let ask = DeviceSeasons.Ask(every: 3_600_000, floor: 1)
+        for device in 0..<devices {
+            for bin in 0..<49 {
+                _ = seasons.feed(
+                    1, leaf: 0, device: device, at: Int64(bin) * 3_600_000, learns: true, ask,
+                    .universal)
             }
         }
         return [
@@ -116,7 +127,14 @@ private final class DetectorSubject {
             ),
             ("detection, all of it", Double(detection.bytes()) / series),
             ("rules, all of it", Double(rules.bytes) / series),
-            ("seasonal profile of 48 bins, where asked for", Double(profiles.bytes) / (64 * 16)),
+            (
+                "seasonal profile of 48 bins, where asked for",
+                Double(profiles.bytes) / Double(devices)
+            ),
+            (
+                "season of a device, the profile and its means",
+                Double(seasons.bytes) / Double(devices)
+            ),
         ]
     }
 

@@ -42,8 +42,8 @@ import Testing
     ) throws {
         let site = SiteCalendar(zone: try zone(example.zone))
         let change = try time(example.monday)
-        var local = Season(every: 5 * Self.minute, daily: false, floor: 0.02)
-        var universal = Season(every: 5 * Self.minute, daily: false, floor: 0.02)
+        var local = Season(every: 5 * Self.minute, .week, floor: 0.02)
+        var universal = Season(every: 5 * Self.minute, .week, floor: 0.02)
         var most: (local: Float, universal: Float) = (0, 0)
         var step: Int64 = 0
         for now in stride(
@@ -69,8 +69,8 @@ import Testing
         let dates = [CivilDate(year: 2026, month: 5, day: 14)]
         let zone = try zone("Europe/Berlin")
         let (site, plain) = (SiteCalendar(zone: zone, holidays: dates), SiteCalendar(zone: zone))
-        var known = Season(every: 5 * Self.minute, daily: false, floor: 0.02)
-        var surprised = Season(every: 5 * Self.minute, daily: false, floor: 0.02)
+        var known = Season(every: 5 * Self.minute, .week, floor: 0.02)
+        var surprised = Season(every: 5 * Self.minute, .week, floor: 0.02)
         var most: (known: Float, surprised: Float, later: Float) = (0, 0, 0)
         var step: Int64 = 0
         for now in stride(

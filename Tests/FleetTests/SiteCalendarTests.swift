@@ -43,10 +43,27 @@ import Testing
         #expect(!site.hourly(try time("2033-12-26T12:00:00Z")).isHoliday)
     }
 
+    @Test func `an hour of a day of rest is another than that of a working day`() throws {
+        let site = SiteCalendar(
+            zone: try Self.database.zone("Europe/Berlin"),
+            holidays: [CivilDate(year: 2026, month: 5, day: 14)])
+        func bin(_ text: String) throws -> Int64 {
+            site.workdays(try time(text)).milliseconds / 3_600_000 % 48
+        }
+        // Wednesday, the holiday from its first to its last hour, Friday, Saturday, Sunday.
+        #expect(try bin("2026-05-13T21:30:00Z") == 23)
+        #expect(try bin("2026-05-13T22:30:00Z") == 24)
+        #expect(try bin("2026-05-14T21:30:00Z") == 47)
+        #expect(try bin("2026-05-14T22:30:00Z") == 0)
+        #expect(try bin("2026-05-16T10:30:00Z") == 36)
+        #expect(try bin("2026-05-17T21:30:00Z") == 47)
+        #expect(try bin("2026-05-17T22:30:00Z") == 0)
+    }
+
     @Test func `no time is too far for a calendar`() {
         let site = SiteCalendar(
             zone: .utc, holidays: [CivilDate(year: 9_999, month: 1, day: 1)], yearly: [(2, 29)])
-        for time in [Int64.min, -1, 0, 1, .max] { _ = site.hourly(time) }
+        for time in [Int64.min, -1, 0, 1, .max] { _ = (site.hourly(time), site.workdays(time)) }
         #expect(site.hourly(-1).milliseconds == -1)
     }
 

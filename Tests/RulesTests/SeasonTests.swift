@@ -1,3 +1,4 @@
+import Detection
 import Configuration
 import Fleet
 import Foundation
@@ -44,7 +45,7 @@ import Testing
             let hours = Float(second) / 3_600 + 10
             let day = Int(hours / 24) % 7
             let angle = 2 * Float.pi * ((hours.truncatingRemainder(dividingBy: 24)) - 9) / 24
-            var load = 0.42 * (1 + 0.55 * sine(angle)) * (day < 2 && season == "week" ? 0.7 : 1)
+            var load = 0.42 * (1 + 0.55 * sine(angle)) * (day < 2 && season != "day" ? 0.7 : 1)
             load *= 1 + noise.normal(0.12)
             return [.utilBusy: min(1, max(0, load * factor(second)))]
         }
@@ -66,6 +67,56 @@ import Testing
             $0 >= drop && $0 < drop + 7_200 ? 0.6 : 1
         }
         try check(drop, scenario, times: scope == "device" ? 4 : 1)
+    }
+
+    @Test(arguments: ["job", "device"])
+    func `by working days and days of rest the third of either knows enough`(
+        _ scope: String
+    ) throws {
+        // The second weekend, which no Friday resembles, and then a Wednesday.
+        let drop = 11 * 86_400 + 3 * 3_600
+        let agg = scope == "device" ? "" : "agg: mean"
+        let scenario = try fleet(scope, agg, season: "workday") {
+            $0 >= drop && $0 < drop + 7_200 ? 0.6 : 1
+        }
+        try check(drop, scenario, times: scope == "device" ? 4 : 1)
+        #expect(scenario.engine.deviceSeasons.count == (scope == "device" ? 16 : 0))
+        #expect(scenario.engine.seasonsRefused == 0)
+    }
+
+    @Test func `a reload keeps the seasons of devices, and gives those back that nobody asks for`()
+        throws
+    {
+        let drop = 4 * 86_400 + 3 * 3_600
+        let scenario = try fleet("device", "", season: "workday") { $0 >= drop ? 0.5 : 1 }
+        scenario.play(seconds: drop)
+        #expect(scenario.findings.isEmpty, "\(scenario.story)")
+        func replace(_ change: (String) -> String) throws {
+            let text = Self.rule.replacing("SCOPE", with: "device").replacing("  AGG\n", with: "")
+                .replacing("SEASON", with: "workday")
+            let other = """
+
+                - id: also
+                  scope: device
+                  metric: temp.core
+                  detector: seasonal
+                  z: 4
+                  floor: 1
+                  season: workday
+                  severity: low
+                  runbook: "Look."
+                """
+            _ = scenario.engine.replace(
+                book: try Scenario.book(other + "\n" + change(text)),
+                vocabulary: &scenario.vocabulary, detection: &scenario.detection,
+                directory: &scenario.directory, at: scenario.instant(drop))
+        }
+        try replace { $0 }
+        #expect(scenario.engine.deviceSeasons.count == 16)
+        scenario.play(seconds: 3_600)
+        #expect(scenario.fired("load").count == 4, "\(scenario.story)")
+        try replace { $0.replacing("id: load", with: "id: load-2") }
+        #expect(scenario.engine.deviceSeasons.count == 0)
     }
 
     private func check(_ drop: Int, _ scenario: Scenario, times: Int = 1) throws {

@@ -2,8 +2,11 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
 #endif
+#include <fcntl.h>
 #include <stddef.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 /// Sixteen Float lanes: the operations that Swift's SIMD types lack, or turn into scalar calls.
 /// Each is one line, inlined into Swift by LLVM; the ISA is that of the target that imports it.
 ///
@@ -123,3 +126,23 @@ LANES_INLINE void *lanes_remap(void *pages, size_t old_bytes, size_t bytes)
     return moved;
 }
 LANES_INLINE void lanes_unmap(void *pages, size_t bytes) { munmap(pages, bytes); }
+
+/// Zeroed pages at the end of a file, with room on the disk behind them; NULL when there is none.
+LANES_INLINE void *lanes_map_file(int file, size_t bytes, long *offset)
+{
+    struct stat status;
+    if (fstat(file, &status) != 0) return NULL;
+    *offset = status.st_size;
+    if (posix_fallocate(file, *offset, (off_t)bytes) != 0) {
+        (void)!ftruncate(file, *offset);
+        return NULL;
+    }
+    void *pages = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, *offset);
+    return pages == MAP_FAILED ? NULL : pages;
+}
+/// Gives the room on the disk back; the file keeps its size.
+LANES_INLINE void lanes_unmap_file(int file, void *pages, size_t bytes, long offset)
+{
+    munmap(pages, bytes);
+    (void)!fallocate(file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, (off_t)bytes);
+}
