@@ -61,14 +61,17 @@ struct LearnerTable<Kept: Learner> {
 
     /// Feeds the learner of a subject; `make` and `name` are asked once, when there is none.
     ///
+    /// `series` is what the learner will count for. Where there is no room none is made: values that
+    /// are refused come at every step.
+    ///
     /// - Returns: what `feed` says; nil where there is no room for another.
     mutating func update<Answer>(
-        _ leaf: Int32, _ subject: Int, group: Int, name: () -> String, make: () -> Kept,
-        feed: (inout Kept) -> Answer
+        _ leaf: Int32, _ subject: Int, group: Int, series: Int = 1, name: () -> String,
+        make: () -> Kept, feed: (inout Kept) -> Answer
     ) -> Answer? {
         let key = Key(leaf: leaf, subject: Int32(truncatingIfNeeded: subject))
         if let place = learners.index(forKey: key) { return feed(&learners.values[place]) }
-        guard var found = unpark(leaf, group, name) ?? fresh(make) else {
+        guard var found = unpark(leaf, group, name) ?? fresh(series, make) else {
             refused &+= 1
             return nil
         }
@@ -76,15 +79,15 @@ struct LearnerTable<Kept: Learner> {
         return feed(&found)
     }
 
-    private mutating func fresh(_ make: () -> Kept) -> Kept? {
-        let made = make()
-        while used + made.series > entriesMax {
+    private mutating func fresh(_ series: Int, _ make: () -> Kept) -> Kept? {
+        while used + series > entriesMax {
             let oldest = parked.indices.min {
                 parked[$0].learner.fedAt < parked[$1].learner.fedAt
             }
             guard let oldest else { return nil }
             used -= parked.remove(at: oldest).learner.series
         }
+        let made = make()
         used += made.series
         return made
     }

@@ -32,7 +32,7 @@ extension RuleEngine {
         let calendar = program.calendar(of: leaf)
         let learns = !isHeld(nil, device, detection)
         let found = deviceWatches.update(
-            leaf.season, device, group: -1, name: { "" },
+            leaf.season, device, group: -1, series: count + 1, name: { "" },
             make: {
                 AnomalyDeviceWatch(metrics: count, AnomalyProfile(test), every: test.every)
             },

@@ -269,7 +269,7 @@ import Testing
         var table = LearnerTable<AnomalyDeviceWatch>(entriesMax: 10, bytesEach: 1)
         func feed(_ subject: Int, metrics: Int) -> Bool? {
             table.update(
-                0, subject, group: -1, name: { "" },
+                0, subject, group: -1, series: metrics + 1, name: { "" },
                 make: { AnomalyDeviceWatch(metrics: metrics, .paging, every: 300_000) },
                 feed: { _ in true })
         }
