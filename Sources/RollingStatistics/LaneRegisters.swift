@@ -92,4 +92,15 @@ extension SIMD16 where Scalar == Float {
     /// Bit i is set where lane i is a number.
     @inlinable @inline(__always)
     package var presence: UInt16 { (self .== self).bits }
+
+    /// These lanes, and those of `older` where there is no number.
+    @inlinable @inline(__always)
+    package func over(_ older: Self) -> Self { lanes_over(self, older) }
+
+    /// These lanes with another value in one; Swift's own way to choose a lane at run time goes
+    /// through memory and waits for it.
+    @inlinable @inline(__always)
+    package func with(_ value: Float, in lane: Int) -> Self {
+        lanes_with(self, Int32(truncatingIfNeeded: lane), value)
+    }
 }

@@ -54,6 +54,20 @@ struct LabelModes: Sendable {
     private var verdicts: [[UInt8]] = []
     private var differences: [[Int: Difference]] = []
     private(set) var lookedAt: Int64 = .min
+    private var seenChanges: UInt64 = 0
+
+    /// Whether anything changed since the last look that a verdict depends on.
+    ///
+    /// Counts as a look where nothing did.
+    mutating func isNew(at now: Int64, _ detection: borrowing Detection) -> Bool {
+        let changes = detection.rosterChanges &+ detection.cohorts.version
+        guard lookedAt != .min, changes == seenChanges else {
+            seenChanges = changes
+            return true
+        }
+        lookedAt = now
+        return false
+    }
 
     func verdict(_ slot: Int, _ device: Int) -> Verdict {
         guard slot < verdicts.count, device < verdicts[slot].count else { return .unknown }

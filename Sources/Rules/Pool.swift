@@ -46,8 +46,13 @@ struct StateTable {
     var since: [Int64] = []
     /// Since when it does not, while clearing; the last edge, while firing.
     var turned: [Int64] = []
+    /// By rule, subjects on which it is not idle; kept for groups.
+    var busy: [Int]
 
-    init(stride: Int) { self.stride = stride }
+    init(stride: Int) {
+        self.stride = stride
+        busy = [Int](repeating: 0, count: stride)
+    }
 
     mutating func grow(to count: Int) {
         guard count > self.count else { return }

@@ -182,7 +182,8 @@ extension RuleEngine {
             agenda.subjects[place] = Int(detection.devices[agenda.subjects[place]][kind])
         }
         let (stride, local) = (groupStates[kind.rawValue].stride, program.rules[index].local)
-        for subject in 0..<count {
+        let isQuiet = groupStates[kind.rawValue].busy[local] == 0 && reject.heldInGroup.isEmpty
+        for subject in 0..<(isQuiet ? 0 : count) {
             let isBusy = groupStates[kind.rawValue].phases[subject * stride + local] != 0
             if isBusy || !reject.heldInGroup.isEmpty && isHeld(reject, kind, subject) {
                 agenda.subjects.append(subject)

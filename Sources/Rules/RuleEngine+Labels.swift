@@ -10,6 +10,7 @@ extension RuleEngine {
         guard !program.comparisons.isEmpty,
             labelModes.lookedAt == .min || now / 60_000 != labelModes.lookedAt / 60_000
         else { return }
+        guard labelModes.isNew(at: now, detection) else { return }
         labelModes.look(program.comparisons, at: now, detection, directory)
         for (slot, comparison) in program.comparisons.enumerated() {
             for device in 0..<min(deviceCount, directory.count) {

@@ -252,7 +252,11 @@ extension RuleEngine {
 
     mutating func setPhase(_ rule: CompiledRule, _ place: Int, _ phase: StateTable.Phase) {
         if let group = rule.group {
+            let wasIdle = groupStates[group.rawValue].phases[place] == 0
             groupStates[group.rawValue].phases[place] = phase.rawValue
+            if wasIdle != (phase == .idle) {
+                groupStates[group.rawValue].busy[rule.local] += wasIdle ? 1 : -1
+            }
         } else {
             let wasIdle = deviceStates.phases[place] == 0
             deviceStates.phases[place] = phase.rawValue

@@ -220,6 +220,7 @@ extension RuleEngine {
             after.phases[b] = before.phases[a]
             after.since[b] = before.since[a]
             after.turned[b] = before.turned[a]
+            if before.phases[a] != 0 { after.busy[target.local] += 1 }
         }
         if let kind { groupStates[kind] = after } else { deviceStates = after }
     }

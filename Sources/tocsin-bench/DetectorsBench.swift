@@ -35,7 +35,7 @@ enum DetectorsBench {
 
 /// A quiet fleet, its messages decoded a chunk at a time, and both sides' state.
 private final class DetectorSubject {
-    static let devices = 1_024
+    static let devices = 256
     /// Messages of a poll, and the samples of each device in a chunk.
     private static let pollMax = 1_000
     private static let samples = 32

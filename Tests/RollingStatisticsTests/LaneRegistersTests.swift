@@ -60,4 +60,16 @@ import Testing
         #expect(lanes.presence == 1 << 15 | 1 << 9 | 1)
         #expect((lanes .>= SIMD16(repeating: 0)).bits == 1 << 15 | 1)
     }
+
+    @Test func `one lane is set and the others stay, numbers lie over what was there`() {
+        let older = SIMD16<Float>(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
+        for lane in 0..<16 {
+            var expected = older
+            expected[lane] = -1
+            #expect(older.with(-1, in: lane) == expected)
+            let newer = SIMD16<Float>(repeating: .nan).with(-1, in: lane)
+            #expect(newer.presence == 1 << UInt16(lane))
+            #expect(newer.over(older) == expected)
+        }
+    }
 }

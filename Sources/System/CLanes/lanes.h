@@ -21,6 +21,14 @@ LANES_INLINE lanes_float lanes_abs(lanes_float v) { return __builtin_elementwise
 LANES_INLINE lanes_float lanes_max(lanes_float a, lanes_float b) { return a > b ? a : b; }
 LANES_INLINE lanes_float lanes_min(lanes_float a, lanes_float b) { return a < b ? a : b; }
 LANES_INLINE lanes_float lanes_from_int(lanes_int v) { return __builtin_convertvector(v, lanes_float); }
+/// The lanes of `newer`, and those of `older` where that has no number.
+LANES_INLINE lanes_float lanes_over(lanes_float newer, lanes_float older) { return newer == newer ? newer : older; }
+/// `lanes` with another value in one of them, without a way through memory.
+LANES_INLINE lanes_float lanes_with(lanes_float lanes, int lane, float value)
+{
+    const lanes_int numbers = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    return numbers == lane ? (lanes_float)value : lanes;
+}
 /// Bit i of the result is the sign of lane i.
 LANES_INLINE unsigned short lanes_bits(lanes_int mask)
 {
