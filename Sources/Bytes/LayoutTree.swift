@@ -466,9 +466,9 @@ extension LayoutTree {
             if width == 0 {
                 while width <= 19 {
                     let word = unsafe (start + width).loadUnaligned(as: UInt64.self)
-                    let digits = NumberForm.leadingDigits(word)
+                    let digits = Digits.leading(word)
                     guard digits > 0 else { break }
-                    value = value &* NumberForm.power(digits) &+ NumberForm.joined(word, digits)
+                    value = value &* Digits.power(digits) &+ Digits.joined(word, digits)
                     width &+= digits
                     guard digits == 8 else { break }
                 }

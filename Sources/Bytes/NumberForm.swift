@@ -57,7 +57,7 @@ struct NumberForm: Sendable {
         else { return nil }
         let before = digits & whole
         // The digits before the dot move up by one, to where it stood.
-        let number = Self.joined(digits &+ before &* 255)
+        let number = Digits.joined(digits &+ before &* 255)
         return Double(Int64(truncatingIfNeeded: number)) / divisor
     }
 
@@ -65,11 +65,11 @@ struct NumberForm: Sendable {
     @inline(__always)
     func short(_ place: UnsafeRawPointer) -> Reading {
         let word = unsafe place.loadUnaligned(as: UInt64.self)
-        let bits = UInt64(truncatingIfNeeded: Self.nonDigits(word).trailingZeroBitCount) & 0x78
+        let bits = UInt64(truncatingIfNeeded: Digits.others(word).trailingZeroBitCount) & 0x78
         guard bits != 0, bits < 64, (word &>> bits) & 0xFF == UInt64(behind),
             word & 0xFF != 0x30 || bits == 8
         else { return .none }
-        let number = Self.joined((word ^ 0x3030_3030_3030_3030) &<< (64 &- bits))
+        let number = Digits.joined((word ^ 0x3030_3030_3030_3030) &<< (64 &- bits))
         return Reading(
             value: Double(Int64(truncatingIfNeeded: number)),
             width: Int(truncatingIfNeeded: bits &>> 3))
@@ -80,15 +80,15 @@ struct NumberForm: Sendable {
     static func long(_ place: UnsafeRawPointer) -> (value: UInt64, width: Int) {
         let word = unsafe place.loadUnaligned(as: UInt64.self)
         let next = unsafe (place + 8).loadUnaligned(as: UInt64.self)
-        let others = nonDigits(next)
-        guard nonDigits(word) == 0, others != 0, word & 0xFF != 0x30 else { return (0, 0) }
+        let others = Digits.others(next)
+        guard Digits.others(word) == 0, others != 0, word & 0xFF != 0x30 else { return (0, 0) }
         let bits = UInt64(truncatingIfNeeded: others.trailingZeroBitCount) & 0x78
         let more = Int(truncatingIfNeeded: bits &>> 3)
         // The last eight digits, and those before them; in two steps, for there may be none.
         let last = unsafe (place + more).loadUnaligned(as: UInt64.self)
         let head = ((word ^ 0x3030_3030_3030_3030) &<< (56 &- bits)) &<< 8
         let value =
-            joined(head) &* 100_000_000 &+ joined(last ^ 0x3030_3030_3030_3030)
+            Digits.joined(head) &* 100_000_000 &+ Digits.joined(last ^ 0x3030_3030_3030_3030)
         return (value, more &+ 8)
     }
 
@@ -161,7 +161,7 @@ struct NumberForm: Sendable {
             }
         }
         width = count
-        divisor = dot == count ? 1 : Double(Self.power(count &- 1 &- dot))
+        divisor = dot == count ? 1 : Double(Digits.power(count &- 1 &- dot))
     }
 }
 
@@ -175,14 +175,14 @@ extension NumberForm {
         let isNegative = unsafe place.load(as: UInt8.self) == 0x2D
         let start = unsafe place + (isNegative ? 1 : 0)
         let word = unsafe start.loadUnaligned(as: UInt64.self)
-        var whole = leadingDigits(word)
+        var whole = Digits.leading(word)
         guard whole > 0, whole == 1 || word & 0xFF != 0x30 else { return .none }
-        var mantissa = joined(word, whole)
+        var mantissa = Digits.joined(word, whole)
         if whole == 8 {
             let next = unsafe (start + 8).loadUnaligned(as: UInt64.self)
-            let more = leadingDigits(next)
+            let more = Digits.leading(next)
             guard more < 8 else { return .none }
-            mantissa = mantissa &* power(more) &+ (more == 0 ? 0 : joined(next, more))
+            mantissa = mantissa &* Digits.power(more) &+ (more == 0 ? 0 : Digits.joined(next, more))
             whole &+= more
         }
         var width = whole
@@ -190,15 +190,17 @@ extension NumberForm {
         var value: Double
         if behind == 0x2E {
             let part = unsafe (start + (whole &+ 1)).loadUnaligned(as: UInt64.self)
-            let digits = leadingDigits(part)
+            let digits = Digits.leading(part)
             guard digits > 0 else { return .none }
-            mantissa = mantissa &* power(digits) &+ joined(part, digits)
+            mantissa = mantissa &* Digits.power(digits) &+ Digits.joined(part, digits)
             var fraction = digits
             if digits == 8 {
                 let next = unsafe (start + (whole &+ 9)).loadUnaligned(as: UInt64.self)
-                let more = leadingDigits(next)
+                let more = Digits.leading(next)
                 guard more < 8 else { return .none }
-                if more > 0 { mantissa = mantissa &* power(more) &+ joined(next, more) }
+                if more > 0 {
+                    mantissa = mantissa &* Digits.power(more) &+ Digits.joined(next, more)
+                }
                 fraction &+= more
             }
             guard whole &+ fraction <= 15 else { return .none }
@@ -206,7 +208,7 @@ extension NumberForm {
             unsafe behind = (start + width).load(as: UInt8.self)
             value =
                 Double(Int64(truncatingIfNeeded: mantissa))
-                / Double(Int64(truncatingIfNeeded: power(fraction)))
+                / Double(Int64(truncatingIfNeeded: Digits.power(fraction)))
         } else {
             value = Double(Int64(truncatingIfNeeded: mantissa))
         }
@@ -216,48 +218,5 @@ extension NumberForm {
             width &+= 1
         }
         return Reading(value: value, width: width)
-    }
-
-    /// How many of the lowest bytes are ASCII digits.
-    @inline(__always)
-    static func leadingDigits(_ word: UInt64) -> Int {
-        let others = nonDigits(word)
-        return others == 0 ? 8 : others.trailingZeroBitCount &>> 3
-    }
-
-    /// The bytes that are no ASCII digits, as the high bit of each; the lowest is exact.
-    @inline(__always)
-    static func nonDigits(_ word: UInt64) -> UInt64 {
-        let shifted = word ^ 0x3030_3030_3030_3030
-        return (shifted &+ 0x7676_7676_7676_7676 | shifted) & 0x8080_8080_8080_8080
-    }
-
-    /// The value of the first `count` digits of a word, 1 to 8.
-    @inline(__always)
-    static func joined(_ word: UInt64, _ count: Int) -> UInt64 {
-        joined((word ^ 0x3030_3030_3030_3030) &<< UInt64(truncatingIfNeeded: 64 &- count &* 8))
-    }
-
-    /// The value of eight digits, one a byte, the first one lowest.
-    @inline(__always)
-    static func joined(_ digits: UInt64) -> UInt64 {
-        let pairs = digits &* 10 &+ (digits &>> 8)
-        let mask: UInt64 = 0x0000_00FF_0000_00FF
-        return
-            ((pairs & mask) &* 0x000F_4240_0000_0064
-            &+ ((pairs &>> 16) & mask) &* 0x0000_2710_0000_0001) &>> 32
-    }
-
-    /// `10^count` for 0 to 15, by selection.
-    ///
-    /// How many digits a number has is hard to predict, and a jump gone wrong costs more than three
-    /// multiplications.
-    @inline(__always)
-    static func power(_ count: Int) -> UInt64 {
-        let ones: UInt64 = count & 1 == 0 ? 1 : 10
-        let twos: UInt64 = count & 2 == 0 ? 1 : 100
-        let fours: UInt64 = count & 4 == 0 ? 1 : 10_000
-        let eights: UInt64 = count & 8 == 0 ? 1 : 100_000_000
-        return ones &* twos &* (fours &* eights)
     }
 }

@@ -90,14 +90,14 @@ enum Number {
     /// - Returns: nil for every other number, and for what is none.
     @inline(__always)
     private static func short(_ word: UInt64) -> Parsed? {
-        let others = nonDigits(word)
+        let others = Digits.others(word)
         let whole = others.trailingZeroBitCount &>> 3
         guard whole < 8, whole == 1 || (whole > 1 && word & 0xFF != 0x30) else { return nil }
         let dot = UInt64(whole &* 8)
         guard (word &>> dot) & 0xFF == 0x2E else {
             guard (word &>> dot | 0x20) & 0xFF != 0x65 else { return nil }
             return Parsed(
-                value: Double(eightDigits(word, whole)), end: whole, isInteger: true)
+                value: Double(Digits.joined(word, whole)), end: whole, isInteger: true)
         }
         // Twice, because a shift by 64 bits would be none.
         let rest = (word &>> dot) &>> 8
@@ -108,7 +108,7 @@ enum Number {
         guard digits > 0, (rest &>> last | 0x20) & 0xFF != 0x65 else { return nil }
         let joined = word & ((1 &<< dot) &- 1) | rest &<< dot
         return Parsed(
-            value: Double(eightDigits(joined, whole &+ digits)) / Double(power(digits)),
+            value: Double(Digits.joined(joined, whole &+ digits)) / Double(Digits.power(digits)),
             end: whole &+ digits &+ 1, isInteger: false)
     }
 
@@ -117,15 +117,17 @@ enum Number {
     /// - Returns: nil for every other number, and for what is none.
     @inline(__always)
     static func long(_ word: UInt64, _ next: UInt64) -> Parsed? {
-        let others = nonDigits(next)
-        guard nonDigits(word) == 0, word & 0xFF != 0x30, others != 0 else { return nil }
+        let others = Digits.others(next)
+        guard Digits.others(word) == 0, word & 0xFF != 0x30, others != 0 else { return nil }
         let bits = UInt64(truncatingIfNeeded: others.trailingZeroBitCount & 0x38)
         let behind = (next &>> bits) & 0xFF
         guard behind != 0x2E, behind | 0x20 != 0x65 else { return nil }
         let digits = Int(truncatingIfNeeded: bits &>> 3)
         // Shifted in two steps, because a shift by 64 bits would be none.
         let rest = ((next ^ 0x3030_3030_3030_3030) &<< (56 &- bits)) &<< 8
-        let value = joined(word ^ 0x3030_3030_3030_3030) &* power(digits) &+ joined(rest)
+        let value =
+            Digits.joined(word ^ 0x3030_3030_3030_3030) &* Digits.power(digits)
+            &+ Digits.joined(rest)
         return Parsed(value: Double(value), end: 8 &+ digits, isInteger: true)
     }
 
@@ -135,8 +137,8 @@ enum Number {
     @inline(__always)
     static func long(_ bytes: Span<UInt8>, at start: Int, _ word: UInt64) -> Parsed? {
         let next = bytes.wholeWord(at: start &+ 8)
-        let others = nonDigits(next)
-        guard nonDigits(word) == 0, word & 0xFF != 0x30, others != 0 else { return nil }
+        let others = Digits.others(next)
+        guard Digits.others(word) == 0, word & 0xFF != 0x30, others != 0 else { return nil }
         let bits = UInt64(truncatingIfNeeded: others.trailingZeroBitCount & 0x38)
         let behind = (next &>> bits) & 0xFF
         guard behind != 0x2E, behind | 0x20 != 0x65 else { return nil }
@@ -144,7 +146,7 @@ enum Number {
         // Those before the last eight; shifted in two steps, because a shift by 64 bits is none.
         let first = ((word ^ 0x3030_3030_3030_3030) &<< (56 &- bits)) &<< 8
         let last = bytes.wholeWord(at: start &+ digits) ^ 0x3030_3030_3030_3030
-        let value = joined(first) &* 100_000_000 &+ joined(last)
+        let value = Digits.joined(first) &* 100_000_000 &+ Digits.joined(last)
         return Parsed(
             value: Double(Int64(truncatingIfNeeded: value)), end: start &+ 8 &+ digits,
             isInteger: true)
@@ -155,56 +157,12 @@ enum Number {
     static func digits(_ bytes: Span<UInt8>, _ position: inout Int, _ value: inout UInt64) {
         while true {
             let word = bytes.word(at: position)
-            let count = leadingDigits(word)
+            let count = Digits.leading(word)
             guard count > 0 else { return }
-            value = value &* power(count) &+ eightDigits(word, count)
+            value = value &* Digits.power(count) &+ Digits.joined(word, count)
             position &+= count
             guard count == 8 else { return }
         }
-    }
-
-    /// How many of the lowest bytes are ASCII digits.
-    @inline(__always)
-    private static func leadingDigits(_ word: UInt64) -> Int {
-        let others = nonDigits(word)
-        return others == 0 ? 8 : others.trailingZeroBitCount &>> 3
-    }
-
-    /// The bytes that are no ASCII digits, as the high bit of each.
-    @inline(__always)
-    private static func nonDigits(_ word: UInt64) -> UInt64 {
-        let shifted = word ^ 0x3030_3030_3030_3030
-        return ((shifted & 0x7F7F_7F7F_7F7F_7F7F) &+ 0x7676_7676_7676_7676 | shifted)
-            & 0x8080_8080_8080_8080
-    }
-
-    /// The value of the first `count` digits of a word, by three multiplications.
-    @inline(__always)
-    private static func eightDigits(_ word: UInt64, _ count: Int) -> UInt64 {
-        joined((word &- 0x3030_3030_3030_3030) &<< UInt64(truncatingIfNeeded: 64 &- count &* 8))
-    }
-
-    /// The value of eight digits, one a byte, the first one lowest.
-    @inline(__always)
-    private static func joined(_ digits: UInt64) -> UInt64 {
-        let pairs = digits &* 10 &+ (digits &>> 8)
-        let mask: UInt64 = 0x0000_00FF_0000_00FF
-        return
-            ((pairs & mask) &* 0x000F_4240_0000_0064
-            &+ ((pairs &>> 16) & mask) &* 0x0000_2710_0000_0001) &>> 32
-    }
-
-    /// `10^count` for 0 to 15, by selection.
-    ///
-    /// How many digits a number has is hard to predict, and a jump gone wrong costs more than three
-    /// multiplications.
-    @inline(__always)
-    private static func power(_ count: Int) -> UInt64 {
-        let ones: UInt64 = count & 1 == 0 ? 1 : 10
-        let twos: UInt64 = count & 2 == 0 ? 1 : 100
-        let fours: UInt64 = count & 4 == 0 ? 1 : 10_000
-        let eights: UInt64 = count & 8 == 0 ? 1 : 100_000_000
-        return ones &* twos &* (fours &* eights)
     }
 
     private static func readExponent(_ bytes: Span<UInt8>, _ position: inout Int) -> Int? {
@@ -251,7 +209,7 @@ enum Number {
 
     @inline(__always)
     private static func integerPower(_ exponent: Int) -> UInt64 {
-        exponent < 16 ? power(exponent) : power(15) &* power(exponent &- 15)
+        exponent < 16 ? Digits.power(exponent) : Digits.power(15) &* Digits.power(exponent &- 15)
     }
 
     /// `mantissa / divisor` by a 128-bit division whose remainder decides the rounding.
@@ -312,7 +270,7 @@ extension Number {
             guard strange | ((word & fixed) ^ marks) == 0, digits & first >= leastFirst else {
                 return nil
             }
-            return Double(Int64(truncatingIfNeeded: joined(digits))) / divisor
+            return Double(Int64(truncatingIfNeeded: Digits.joined(digits))) / divisor
         }
 
         /// Whether it is still worth a try.
@@ -346,7 +304,7 @@ extension Number {
             if !isInteger {
                 dot = bytesEqual(word, Byte.dot).trailingZeroBitCount &>> 3
                 // An exponent is read the long way.
-                let others = nonDigits(word ^ (0x1E &<< UInt64(min(dot, 7) * 8)))
+                let others = Digits.others(word ^ (0x1E &<< UInt64(min(dot, 7) * 8)))
                 guard dot > 0, dot < length - 1, others.trailingZeroBitCount &>> 3 == length
                 else { return close() }
             }
@@ -369,7 +327,7 @@ extension Number {
             let lead = isInteger ? shift : shift + 8
             first = dot > 1 ? 0x0F &<< lead : 0
             leastFirst = dot > 1 ? 1 &<< lead : 0
-            divisor = isInteger ? 1 : Double(power(length - 1 - dot))
+            divisor = isInteger ? 1 : Double(Digits.power(length - 1 - dot))
             width = Int32(length)
         }
     }

@@ -294,13 +294,7 @@ import Testing
     func `a mistake is refused with what would be right`(
         _ old: String, _ new: String, _ words: String
     ) {
-        do {
-            _ = try Scenario.book(Self.rule.replacing(old, with: new))
-            Issue.record("it was taken")
-        } catch let refused as Scenario.Refused {
-            #expect(refused.problems.contains { $0.contains(words) }, "\(refused.problems)")
-            #expect(refused.problems.allSatisfy { $0.hasPrefix("test.yaml:") })
-        } catch { Issue.record("\(error)") }
+        Scenario.expectRefused(Self.rule.replacing(old, with: new), words)
     }
 
     @Test(arguments: [2, 16, 17]) func `up to sixteen metrics are taken`(_ count: Int) throws {

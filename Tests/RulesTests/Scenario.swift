@@ -2,6 +2,7 @@ import Configuration
 import Detection
 import Fleet
 import Foundation
+import Testing
 
 @testable import Rules
 @testable import Telemetry
@@ -64,6 +65,17 @@ final class Scenario {
             .map {
                 ("rules/\($0)", try String(contentsOf: root.appending(path: $0), encoding: .utf8))
             }
+    }
+
+    /// The loader says what is wrong with `text`, and where, in these words among others.
+    static func expectRefused(_ text: String, _ words: String) {
+        do {
+            _ = try book(text)
+            Issue.record("it was taken")
+        } catch let refused as Refused {
+            #expect(refused.problems.contains { $0.contains(words) }, "\(refused.problems)")
+            #expect(refused.problems.allSatisfy { $0.hasPrefix("test.yaml:") })
+        } catch { Issue.record("\(error)") }
     }
 
     static func book(_ text: String) throws -> RuleBook { try book(text, zones: .empty) }
