@@ -296,12 +296,12 @@ package struct RuleEngine: ~Copyable {
     private func prefetch(_ index: Int, _ batch: borrowing SampleBatch) {
         guard index < batch.rows.count else { return }
         let device = Int(batch.rows[index].device.value)
+        let group = Int(batch.rows[index].group)
         marks.prefetch(device)
         ready.prefetch(device * program.words)
-        let group = program.registerGroup[Int(batch.rows[index].group)]
-        guard group >= 0 else { return }
-        registers.prefetch((device * program.registerGroups + group) * 16)
-        guard program.feedLanes[Int(batch.rows[index].group)] != 0 else { return }
+        guard group < Vocabulary.groupsMax, program.registerGroup[group] >= 0 else { return }
+        registers.prefetch((device * program.registerGroups + program.registerGroup[group]) * 16)
+        guard program.feedLanes[group] != 0 else { return }
         devicePool.times.prefetch(device * devicePool.timeStride, lines: 2)
         devicePool.numbers.prefetch(device * devicePool.numberStride, lines: 4)
     }
