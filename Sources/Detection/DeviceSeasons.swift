@@ -33,6 +33,8 @@ package struct DeviceSeasons: ~Copyable {
     private var series: [Series] = []
     /// Values that found no season because there are too many series with one.
     package private(set) var refused: UInt64 = 0
+    /// Until then no room is looked for, milliseconds: on a full disk each look is a system call.
+    private var nextLook: Int64 = .min
 
     /// A million series, 270 MB, of which 200 lie in the file; a quarter without one.
     package static let seriesMax = 1_048_576
@@ -61,7 +63,7 @@ package struct DeviceSeasons: ~Copyable {
         _ value: Float, leaf: Int, device: Int, at milliseconds: Int64, learns: Bool, _ ask: Ask,
         _ calendar: SiteCalendar
     ) -> Float? {
-        guard let block = block(leaf, device, ask) else {
+        guard let block = block(leaf, device, at: milliseconds, ask) else {
             refused &+= 1
             return nil
         }
@@ -113,11 +115,17 @@ package struct DeviceSeasons: ~Copyable {
         lanes.learn(Season.learned(mean, usual: usual, z: z), block, lane, at: hour)
     }
 
-    private mutating func block(_ leaf: Int, _ device: Int, _ ask: Ask) -> Int? {
+    private mutating func block(
+        _ leaf: Int, _ device: Int, at milliseconds: Int64, _ ask: Ask
+    ) -> Int? {
         while blocks.count <= leaf { blocks.append([]) }
         let run = device / 16
         if run < blocks[leaf].count, blocks[leaf][run] >= 0 { return Int(blocks[leaf][run]) }
-        guard let block = lanes.take(floor: ask.floor) else { return nil }
+        guard milliseconds >= nextLook else { return nil }
+        guard let block = lanes.take(floor: ask.floor) else {
+            nextLook = milliseconds + 60_000
+            return nil
+        }
         while blocks[leaf].count <= run { blocks[leaf].append(-1) }
         blocks[leaf][run] = Int32(truncatingIfNeeded: block)
         while series.count < (block + 1) * 16 { series.append(Series()) }

@@ -252,7 +252,7 @@ struct Program {
     mutating func index() {
         words = max((rules.count + 63) / 64, 1)
         silenceMin = .max
-        admissions = rules.indices.map { Admission(rules[$0], rejects[$0]) }
+        admissions = rules.indices.map { Admission(rejects[$0], of: rules[$0]) }
         memberAdmissions = memberRejects.map { Admission($0) }
         stepMask = [UInt64](repeating: 0, count: words)
         tickMask = [UInt64](repeating: 0, count: Vocabulary.groupsMax * words)

@@ -40,31 +40,21 @@ struct Admission {
     let firstHeld: Int32
     let heldEnd: Int32
 
-    /// Of a rule.
-    init(_ rule: CompiledRule, _ reject: Reject) {
-        if rule.isEvent {
+    /// Of a rule, or of a condition on members.
+    init(_ reject: Reject, of rule: CompiledRule? = nil) {
+        if rule?.isEvent == true {
             kind = .never
         } else if reject.isByMarks {
             kind = .byMarks
         } else {
             // At steps, whoever is always asked needs no bit.
-            kind = rule.isTick ? .always : .never
+            kind = rule?.isTick == false ? .never : .always
         }
         // A group has gates of its own.
-        required = rule.group == nil ? rule.required : 0
-        refused = rule.group == nil ? rule.refused : 0
-        local = rule.group == nil ? Int32(rule.local) : -1
-        (firstClause, clauseEnd) = (
-            Int32(reject.clauses.lowerBound), Int32(reject.clauses.upperBound)
-        )
-        (firstHeld, heldEnd) = (Int32(reject.held.lowerBound), Int32(reject.held.upperBound))
-        learning = reject.learning
-    }
-
-    /// Of a condition on members.
-    init(_ reject: Reject) {
-        kind = reject.isByMarks ? .byMarks : .always
-        (required, refused, local) = (0, 0, -1)
+        let own = rule?.group == nil ? rule : nil
+        required = own?.required ?? 0
+        refused = own?.refused ?? 0
+        local = own.map { Int32($0.local) } ?? -1
         (firstClause, clauseEnd) = (
             Int32(reject.clauses.lowerBound), Int32(reject.clauses.upperBound)
         )

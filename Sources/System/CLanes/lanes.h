@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 /// Sixteen Float lanes: the operations that Swift's SIMD types lack, or turn into scalar calls.
 /// Each is one line, inlined into Swift by LLVM; the ISA is that of the target that imports it.
@@ -135,18 +136,23 @@ LANES_INLINE void *lanes_remap(void *pages, size_t old_bytes, size_t bytes)
 }
 LANES_INLINE void lanes_unmap(void *pages, size_t bytes) { munmap(pages, bytes); }
 
-/// Zeroed pages at the end of a file, with room on the disk behind them; NULL when there is none.
+/// Bytes of the disk that are left to others: the ledger lies beside this file, and comes first.
+#define LANES_DISK_LEFT (64ull << 20)
+/// Zeroed pages at the end of a file, with room on the disk behind them; NULL when there is none,
+/// and the file is then as it was.
 LANES_INLINE void *lanes_map_file(int file, size_t bytes, long *offset)
 {
     struct stat status;
     if (fstat(file, &status) != 0) return NULL;
     *offset = status.st_size;
-    if (posix_fallocate(file, *offset, (off_t)bytes) != 0) {
-        (void)!ftruncate(file, *offset);
-        return NULL;
-    }
-    void *pages = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, *offset);
-    return pages == MAP_FAILED ? NULL : pages;
+    struct statvfs disk;
+    void *pages = MAP_FAILED;
+    if (posix_fallocate(file, *offset, (off_t)bytes) == 0 && fstatvfs(file, &disk) == 0
+        && disk.f_bavail * disk.f_frsize >= LANES_DISK_LEFT)
+        pages = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, *offset);
+    if (pages != MAP_FAILED) return pages;
+    (void)!ftruncate(file, *offset);
+    return NULL;
 }
 /// Gives the room on the disk back; the file keeps its size.
 LANES_INLINE void lanes_unmap_file(int file, void *pages, size_t bytes, long offset)
