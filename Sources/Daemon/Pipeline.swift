@@ -37,7 +37,7 @@ package struct Pipeline: ~Copyable {
         rules = RuleEngine(
             book: book, vocabulary: &vocabulary, seasonFile: seasonFile)
         detection = Detection(vocabulary: vocabulary)
-        detection.wantZ(groups: rules.groupsWithZ)
+        detection.serve(rules.needs)
         rules.restore(firing: firing, detection: &detection, directory: &directory)
     }
 

@@ -20,6 +20,7 @@ package struct DeviceState: Sendable {
     var heldSince: Int64 = .min
     var busy: Float = .nan
     var busyAt: Int64 = 0
+    var limits = Limits()
     var ticks: UInt8 = 0
     /// This process has seen a sample of it.
     private var isHeard = false

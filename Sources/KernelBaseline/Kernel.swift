@@ -128,3 +128,11 @@ package func updateLanes(_ batch: borrowing lanes_batch) {
 private func bits(_ mask: SIMDMask<SIMD16<Int32>>) -> UInt16 {
     lanes_bits(unsafe unsafeBitCast(mask, to: SIMD16<Int32>.self))
 }
+
+/// Remembers one tick; see `lanes_remember`, which is compiled here for this instruction set.
+///
+/// - Returns: whether a mark changed.
+@inline(never)
+package func rememberLanes(_ tick: borrowing lanes_tick) -> Bool {
+    unsafe lanes_remember(copy tick) != 0
+}

@@ -1,82 +1,158 @@
 public import CLanes
+import KernelBaseline
+import KernelV3
+import KernelV4
+
+/// One limit on each lane of a metric group, as `lanes_plane` in C.
+package struct LanePlane: Sendable {
+    /// It may be broken by values between the two, exclusive; NaN where there is no such limit.
+    package var low = SIMD16<Float>(repeating: .nan)
+    package var high = SIMD16<Float>(repeating: .nan)
+    /// Seconds for which the value must have been the same.
+    package var still = SIMD16<Int32>(repeating: .min)
+    /// Lanes that have a limit here.
+    package var lanes: UInt16 = 0
+    /// Which sixteen marks it fills: 16 w … 16 w + 15, by lane.
+    package var word: UInt16
+
+    /// A plane without a limit; there are 16 words.
+    package init(word: Int) { self.word = UInt16(word & 15) }
+}
 
 /// The newest value of each lane, when it was seen and since when it has been the same.
 ///
-/// Three columns, a place for each lane; sixteen lanes side by side are stored at once. Times are
-/// whole seconds since a moment of the caller's choice.
+/// Sixteen lanes side by side make a block of three vectors, 192 B, and are stored at once. Times
+/// are whole seconds since a moment of the caller's choice.
 @safe
-package struct LaneRegisters: Sendable {
-    /// NaN where there never was one.
-    package var values: [Float] = []
-    package var seen: [Int32] = []
-    /// When the value was first seen without another one, or a gap, since.
-    package var since: [Int32] = []
+package struct LaneRegisters: ~Copyable {
+    /// Lanes that may be named.
+    package private(set) var count = 0
+    /// What the code that stores was built for; all of them store the same bits.
+    private let instructionSet: InstructionSet
+    private var state: UnsafeMutablePointer<SIMD16<Float>>
+    /// Blocks that have memory.
+    private var capacity = LaneRegisters.blocksMin
 
-    package init() {}
+    private static let bytesPerBlock = 192
+    private static let blocksMin = 64
 
-    package var count: Int { values.count }
-    package var bytes: Int { values.count * 12 }
-
-    /// Makes room for `count` lanes.
+    /// Registers of no lane yet.
     ///
-    /// New ones have seen nothing. Never shrinks.
-    package mutating func grow(to count: Int) {
-        guard count > values.count else { return }
-        let more = count - values.count
-        values.append(contentsOf: repeatElement(.nan, count: more))
-        seen.append(contentsOf: repeatElement(.min, count: more))
-        since.append(contentsOf: repeatElement(.min, count: more))
+    /// An instruction set that the processor lacks is replaced by the widest that it has.
+    package init(instructionSet: InstructionSet = .best) {
+        self.instructionSet = min(instructionSet, .best)
+        guard let pages = unsafe lanes_map(capacity * LaneRegisters.bytesPerBlock) else {
+            fatalError("out of memory: \(capacity) blocks of registers")
+        }
+        unsafe state = pages.bindMemory(to: SIMD16<Float>.self, capacity: capacity * 3)
     }
 
-    /// Stores the `present` lanes of a tick at `place` and the fifteen after it.
+    deinit { unsafe lanes_unmap(state, capacity * LaneRegisters.bytesPerBlock) }
+
+    package var bytes: Int { count * LaneRegisters.bytesPerBlock / 16 }
+
+    /// Makes room for `count` lanes, a multiple of sixteen.
+    ///
+    /// New ones have seen nothing. Costs are amortised: the memory doubles. Never shrinks.
+    package mutating func grow(to count: Int) {
+        guard count > self.count else { return }
+        let blocks = (count + 15) / 16
+        if blocks > capacity {
+            let room = max(blocks, capacity * 2)
+            guard
+                let pages = unsafe lanes_remap(
+                    state, capacity * LaneRegisters.bytesPerBlock,
+                    room * LaneRegisters.bytesPerBlock)
+            else { fatalError("out of memory: \(room) blocks of registers") }
+            unsafe state = pages.bindMemory(to: SIMD16<Float>.self, capacity: room * 3)
+            capacity = room
+        }
+        let never = unsafe unsafeBitCast(
+            SIMD16<Int32>(repeating: .min), to: SIMD16<Float>.self)
+        for block in self.count / 16..<blocks {
+            unsafe state[block * 3] = SIMD16(repeating: .nan)
+            unsafe state[block * 3 + 1] = never
+            unsafe state[block * 3 + 2] = never
+        }
+        self.count = blocks * 16
+    }
+
+    /// The newest value of a lane; NaN where there never was one.
+    @inline(__always)
+    package func value(at place: Int) -> Float { unsafe word(0, place).pointee }
+
+    /// When it was seen.
+    @inline(__always)
+    package func seen(at place: Int) -> Int32 {
+        unsafe Int32(bitPattern: word(1, place).pointee.bitPattern)
+    }
+
+    /// When it was first seen without another one, or a gap, since.
+    @inline(__always)
+    package func since(at place: Int) -> Int32 {
+        unsafe Int32(bitPattern: word(2, place).pointee.bitPattern)
+    }
+
+    /// The sixteen values from `place` on, where a block begins.
+    package func vector(at place: Int) -> SIMD16<Float> {
+        precondition(place >= 0 && place < count, "a lane that was never grown")
+        return unsafe state[place / 16 * 3]
+    }
+
+    /// Stores the `present` lanes of a tick in the block at `place`, and marks those that may be
+    /// beyond a limit: bit b of the marks is bit b % 16 of word b / 16.
     ///
     /// After a silence of more than `gapMax` seconds nobody knows that the value stayed.
     ///
-    /// - Returns: for how many seconds each of these lanes has had its value, as far as was seen.
+    /// - Returns: whether a mark changed.
     package mutating func store(
-        _ lanes: SIMD16<Float>, _ present: UInt16, second: Int32, gapMax: Int32, at place: Int
-    ) -> SIMD16<Int32> {
-        precondition(place >= 0 && place &+ 16 <= values.count, "a lane that was never grown")
-        var still = SIMD16<Int32>.zero
-        unsafe values.withUnsafeMutableBufferPointer { values in
-            unsafe seen.withUnsafeMutableBufferPointer { seen in
-                unsafe since.withUnsafeMutableBufferPointer { since in
-                    guard let values = values.baseAddress, let seen = seen.baseAddress,
-                        let since = since.baseAddress
-                    else { return }
-                    unsafe withUnsafePointer(to: lanes) { lanes in
-                        unsafe withUnsafeMutablePointer(to: &still) { still in
-                            unsafe lanes_remember(
-                                values + place, seen + place, since + place, lanes, present,
-                                second, gapMax, still)
-                        }
+        _ lanes: SIMD16<Float>, _ present: UInt16, second: Int32, gapMax: Int32, at place: Int,
+        planes: Span<LanePlane>, marks: inout SIMD4<UInt64>
+    ) -> Bool {
+        precondition(place >= 0 && place < count, "a lane that was never grown")
+        let block = unsafe state + place / 16 * 3
+        let instructionSet = instructionSet
+        return unsafe withUnsafeMutableBytes(of: &marks) { marks in
+            unsafe withUnsafePointer(to: lanes) { lanes in
+                unsafe planes.withUnsafeBufferPointer { planes in
+                    let tick = unsafe lanes_tick(
+                        block: block, lanes: lanes, planes: planes.baseAddress,
+                        marks: marks.baseAddress?.assumingMemoryBound(to: UInt16.self),
+                        planes_count: Int32(planes.count), now: second, gap: gapMax,
+                        present: present)
+                    return switch instructionSet {
+                    case .baseline: unsafe KernelBaseline.rememberLanes(tick)
+                    case .v3: unsafe KernelV3.rememberLanes(tick)
+                    case .v4: unsafe KernelV4.rememberLanes(tick)
                     }
                 }
             }
         }
-        return still
     }
 
-    /// Asks for the lanes from `place` on, which are stored to soon.
-    @inlinable @inline(__always)
+    /// Takes over a block as another set of registers had it.
+    package mutating func copy(
+        block source: Int, of other: borrowing LaneRegisters, to place: Int
+    ) {
+        precondition(source >= 0 && source < other.count, "a lane that was never grown")
+        precondition(place >= 0 && place < count, "a lane that was never grown")
+        for vector in 0..<3 {
+            unsafe state[place / 16 * 3 + vector] = other.state[source / 16 * 3 + vector]
+        }
+    }
+
+    /// Asks for the block at `place`, which is stored to soon.
+    @inline(__always)
     package func prefetch(_ place: Int) {
-        values.prefetch(place)
-        seen.prefetch(place)
-        since.prefetch(place)
+        guard place >= 0, place < count else { return }
+        unsafe lanes_ask(state + place / 16 * 3, LaneRegisters.bytesPerBlock)
     }
 
-    /// Takes over a lane as another set of registers had it.
-    package mutating func copy(_ source: Int, of other: borrowing LaneRegisters, to place: Int) {
-        values[place] = other.values[source]
-        seen[place] = other.seen[source]
-        since[place] = other.since[source]
-    }
-
-    /// The sixteen values from `place` on.
-    package func vector(at place: Int) -> SIMD16<Float> {
-        var lanes = SIMD16<Float>(repeating: .nan)
-        for lane in 0..<16 { lanes[lane] = values[place + lane] }
-        return lanes
+    @inline(__always)
+    private func word(_ vector: Int, _ place: Int) -> UnsafeMutablePointer<Float> {
+        precondition(place >= 0 && place < count, "a lane that was never grown")
+        let block = unsafe UnsafeMutableRawPointer(state + place / 16 * 3 + vector)
+        return unsafe block.assumingMemoryBound(to: Float.self) + place % 16
     }
 }
 

@@ -16,3 +16,15 @@ extension Array {
         }
     }
 }
+
+extension MutableSpan {
+    /// The same for elements that are lent.
+    @inlinable @inline(__always)
+    package func prefetch(_ index: Int, lines: Int = 1) {
+        guard index >= 0, index < count else { return }
+        unsafe withUnsafeBufferPointer { elements in
+            guard let base = elements.baseAddress else { return }
+            unsafe lanes_ask(UnsafeRawPointer(base + index), lines * 64)
+        }
+    }
+}

@@ -12,31 +12,22 @@ import Telemetry
 /// A mark by value follows the newest sample. What leaves count or learn, a value tells nothing of:
 /// such a mark is set by what feeds the leaf, and taken away when the leaf was asked and said no.
 struct Marks {
-    /// The marks of one device; plane p has bits 16 p … 16 p + 15, by lane.
+    /// The marks of one device; word w has bits 16 w … 16 w + 15, by lane.
     typealias Bits = SIMD4<UInt64>
 
-    /// One limit on each lane of a metric group.
-    struct Plane {
-        /// It may hold for values between the two, exclusive; NaN where there is no such limit.
-        var low = SIMD16<Float>(repeating: .nan)
-        var high = SIMD16<Float>(repeating: .nan)
-        /// Seconds for which the value must have been the same.
-        var still = SIMD16<Int32>(repeating: .min)
-        var used: UInt16 = 0
-        /// Lanes whose limit may hold where the value was never sent.
-        var optional: UInt16 = 0
-    }
+    static let wordsMax = 16
 
-    static let planesMax = 16
-
-    private(set) var planes: [Plane] = []
-    /// By metric group, the numbers of its planes.
-    private(set) var ofGroup = [[Int]](repeating: [], count: Vocabulary.groupsMax)
+    /// By metric group.
+    private(set) var planes = [[LanePlane]](repeating: [], count: Vocabulary.groupsMax)
+    /// By metric group and plane: lanes whose limit may hold where the value was never sent.
+    private var optional = [[UInt16]](repeating: [], count: Vocabulary.groupsMax)
+    /// Words of marks that are taken.
+    private var words = 0
     /// Of a device that sent nothing yet.
     private(set) var initial = Bits.zero
-    /// Bits given to leaves in the plane in work, and which plane that is.
+    /// Bits given to leaves in the word in work, and which word that is.
     private var given = 16
-    private var givenPlane = 0
+    private var givenWord = 0
 
     /// The bit `place` alone.
     static func bit(_ place: Int16) -> Bits {
@@ -52,31 +43,33 @@ struct Marks {
     ) -> Bits? {
         let (group, lane) = (metric.group, metric.lane)
         let bit = UInt16(1) << UInt16(lane)
-        let same = ofGroup[group].first {
-            let plane = planes[$0]
-            return plane.used & bit != 0
+        let same = planes[group].indices.first {
+            let plane = planes[group][$0]
+            return plane.lanes & bit != 0
                 && plane.low[lane].bitPattern == low.bitPattern
                 && plane.high[lane].bitPattern == high.bitPattern
                 && plane.still[lane] == still
-                && (plane.optional & bit != 0) == isOptional
+                && (optional[group][$0] & bit != 0) == isOptional
         }
-        if let same { return Marks.bits(plane: same, bit) }
-        var place = ofGroup[group].first { planes[$0].used & bit == 0 }
-        if place == nil, planes.count < Marks.planesMax {
-            place = planes.count
-            ofGroup[group].append(planes.count)
-            planes.append(Plane())
+        if let same { return Marks.bits(word: Int(planes[group][same].word), bit) }
+        var place = planes[group].firstIndex { $0.lanes & bit == 0 }
+        if place == nil, words < Marks.wordsMax {
+            place = planes[group].count
+            planes[group].append(LanePlane(word: words))
+            optional[group].append(0)
+            words += 1
         }
         guard let place else { return nil }
-        planes[place].used |= bit
-        planes[place].low[lane] = low
-        planes[place].high[lane] = high
-        planes[place].still[lane] = still
+        planes[group][place].lanes |= bit
+        planes[group][place].low[lane] = low
+        planes[group][place].high[lane] = high
+        planes[group][place].still[lane] = still
+        let mark = Marks.bits(word: Int(planes[group][place].word), bit)
         if isOptional {
-            planes[place].optional |= bit
-            initial |= Marks.bits(plane: place, bit)
+            optional[group][place] |= bit
+            initial |= mark
         }
-        return Marks.bits(plane: place, bit)
+        return mark
     }
 
     /// A bit that no value sets; -1 where no place is left.
@@ -84,41 +77,21 @@ struct Marks {
     /// With `isSet` it begins set, because nothing is known yet.
     mutating func give(isSet: Bool) -> Int16 {
         if given == 16 {
-            guard planes.count < Marks.planesMax else { return -1 }
-            givenPlane = planes.count
-            planes.append(Plane())
+            guard words < Marks.wordsMax else { return -1 }
+            givenWord = words
+            words += 1
             given = 0
         }
-        let place = Int16(givenPlane * 16 + given)
+        let place = Int16(givenWord * 16 + given)
         given += 1
         if isSet { initial |= Marks.bit(place) }
         return place
     }
 
-    private static func bits(plane: Int, _ lanes: UInt16) -> Bits {
+    private static func bits(word: Int, _ lanes: UInt16) -> Bits {
         var bits = Bits.zero
-        bits[plane / 4] = UInt64(lanes) << UInt64(plane % 4 * 16)
+        bits[word / 4] = UInt64(lanes) << UInt64(word % 4 * 16)
         return bits
-    }
-
-    /// Takes over the values of one row; only the lanes in `present` carry something new.
-    ///
-    /// `still` says for how many seconds each has had its value.
-    @inline(__always)
-    func take(
-        _ values: SIMD16<Float>, _ present: UInt16, still: SIMD16<Int32>, group: Int,
-        into bits: inout Bits
-    ) {
-        for place in ofGroup[group] {
-            let lanes = present & planes[place].used
-            guard lanes != 0 else { continue }
-            let isBeyond =
-                (values .<= planes[place].low) .| (values .>= planes[place].high)
-                .| (still .< planes[place].still)
-            let shift = UInt64(place % 4 * 16)
-            let old = bits[place / 4] & ~(UInt64(lanes) << shift)
-            bits[place / 4] = old | UInt64(lanes & ~isBeyond.bits) << shift
-        }
     }
 }
 

@@ -1,5 +1,6 @@
 import Detection
 import Fleet
+import RollingStatistics
 import Telemetry
 
 /// A rule on one scope, as flat numbers: what evaluation reads instead of the rule.
@@ -144,6 +145,18 @@ struct CompiledPeer {
     var membersMin = 5
 }
 
+/// What the rows of one metric group are used for.
+struct GroupPlan {
+    /// Where its registers lie among those of a device; -1 where no rule reads it.
+    var register = -1
+    /// Lanes that some leaf must see every value of, and these leaves in `Program.feeds`.
+    var feedLanes: UInt16 = 0
+    var firstFeed: Int32 = 0
+    var feedEnd: Int32 = 0
+    /// Limits on its lanes, in `Program.planes`.
+    var planes = 0..<0
+}
+
 /// All rules, compiled.
 struct Program {
     var rules: [CompiledRule] = []
@@ -152,10 +165,13 @@ struct Program {
     /// Register group of a metric group; -1 where no rule reads it.
     var registerGroup = [Int](repeating: -1, count: Vocabulary.groupsMax)
     var registerGroups = 0
-    /// By metric group: lanes that some leaf must see every value of.
-    private(set) var feedLanes = [UInt16](repeating: 0, count: Vocabulary.groupsMax)
-    /// By metric group: these leaves.
-    var feeds = [[FeedEntry]](repeating: [], count: Vocabulary.groupsMax)
+    /// By metric group: what to do with a row of it.
+    private(set) var plans = [GroupPlan](repeating: GroupPlan(), count: Vocabulary.groupsMax)
+    /// Leaves that must see every value of their metric, by metric group.
+    private(set) var feeds: [FeedEntry] = []
+    /// Limits on the lanes of rows, by metric group.
+    private(set) var planes: [LanePlane] = []
+    private var feedsOf = [[FeedEntry]](repeating: [], count: Vocabulary.groupsMax)
     /// Compiled rules in the order of steps: the largest scope first.
     var steps: [Int] = []
     var events: [Int] = []
@@ -174,7 +190,7 @@ struct Program {
     private var calendarPlaces: [String: Int32] = [:]
     /// What leaves ask that ask several metrics together.
     var leafMetrics: [LeafMetric] = []
-    var groupsWithZ: UInt16 = 0
+    private(set) var needs = Needs()
     /// Codes that counts ask for; empty for any.
     var codeSets: [Set<Int32>] = []
     /// Names of metrics that only rules and messages know.
@@ -203,8 +219,6 @@ struct Program {
     private(set) var tickMask: [UInt64] = []
     /// By metric group and rule: which lanes these are.
     private(set) var tickLanes: [UInt16] = []
-    /// By metric group: lanes of which it is asked for how long they have stayed the same.
-    private(set) var stillLanes = [UInt16](repeating: 0, count: Vocabulary.groupsMax)
     /// The shortest silence that some rule asks for, milliseconds.
     private(set) var silenceMin = Int64.max
     /// Marks of leaves that count faults.
@@ -267,6 +281,18 @@ struct Program {
                 tickMask[group * words + rule / 64] |= 1 << UInt64(rule % 64)
                 tickLanes[group * rules.count + rule] |= 1 << UInt16(leaf.metric.lane)
             }
+        }
+        feeds.removeAll()
+        planes.removeAll()
+        for group in plans.indices {
+            let (firstFeed, firstPlane) = (feeds.count, planes.count)
+            feeds += feedsOf[group]
+            planes += marks.planes[group]
+            plans[group] = GroupPlan(
+                register: registerGroup[group] < 0 ? -1 : registerGroup[group] * 16,
+                feedLanes: feedsOf[group].reduce(0) { $0 | 1 << UInt16($1.lane) },
+                firstFeed: Int32(firstFeed), feedEnd: Int32(feeds.count),
+                planes: firstPlane..<planes.count)
         }
         countMarks = leaves.filter { $0.kind == .count && $0.mark >= 0 }.map(\.mark)
         peerLeaves = leaves.indices.filter { leaves[$0].kind == .peer && leaves[$0].mark >= 0 }
@@ -459,6 +485,7 @@ extension Program {
             compiled.state = test
         case .delta(let least, let window):
             compiled.kind = .delta
+            needs.increases[compiled.metric.group] |= 1 << UInt16(compiled.metric.lane)
             compiled.amount = least
             compiled.window = window
             compiled.time = takeTimes(1, nil)
@@ -471,13 +498,12 @@ extension Program {
             compiled.kind = .zscore
             compiled.amount = limit
             compiled.direction = direction
-            groupsWithZ |= 1 << UInt16(compiled.metric.group)
+            needs.zGroups |= 1 << UInt16(compiled.metric.group)
             compiled.number = takeNumbers(1, nil)
         case .flatline(let window, let fractional):
             compiled.kind = .flatline
             compiled.window = window
             compiled.fractional = fractional
-            stillLanes[compiled.metric.group] |= 1 << UInt16(compiled.metric.lane)
         case .steady(let window, let within):
             compiled.kind = .steady
             compiled.window = window
@@ -624,12 +650,11 @@ extension Program {
 
     /// A leaf that must see each value of its metric, whether or not its rule is judged.
     private mutating func feed(_ leaf: CompiledLeaf) {
-        feeds[leaf.metric.group].append(
+        feedsOf[leaf.metric.group].append(
             FeedEntry(
                 leaf: Int32(leaves.count), lane: Int32(leaf.metric.lane), kind: leaf.kind,
                 required: leaf.kind.isFedInGates ? fedWith.rawValue : 0,
                 refused: leaf.kind.isFedInGates ? fedWithout.rawValue : 0, mark: leaf.mark,
                 time: leaf.time, number: leaf.number))
-        feedLanes[leaf.metric.group] |= 1 << UInt16(leaf.metric.lane)
     }
 }

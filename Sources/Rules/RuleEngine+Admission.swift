@@ -79,13 +79,19 @@ extension RuleEngine {
 
     /// Takes over the registers of all devices, as after another set of rules came.
     mutating func markAll() {
-        let ages = SIMD16<Int32>(repeating: .max)
+        // Of what stayed the same nobody knows for how long: each value twice, ages apart.
+        var copy = LaneRegisters()
+        copy.grow(to: 16)
         for device in 0..<deviceCount {
-            for group in 0..<Vocabulary.groupsMax where program.registerGroup[group] >= 0 {
-                let base = (device * program.registerGroups + program.registerGroup[group]) * 16
+            for group in 0..<Vocabulary.groupsMax where program.plans[group].register >= 0 {
+                let base = device * program.registerGroups * 16 + program.plans[group].register
                 let lanes = registers.vector(at: base)
-                program.marks.take(
-                    lanes, lanes.presence, still: ages, group: group, into: &marks[device])
+                let planes = program.marks.planes[group]
+                for second in [-Int32.max, 0] {
+                    _ = copy.store(
+                        lanes, lanes.presence, second: second, gapMax: .max, at: 0,
+                        planes: planes.span, marks: &marks[device])
+                }
             }
             admit(device)
         }

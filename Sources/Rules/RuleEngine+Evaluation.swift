@@ -143,7 +143,7 @@ extension RuleEngine {
             if leaf.fractional && value == value.rounded() { return .no }
             // Up to the last sample: of the time since nobody knows.
             return Truth(
-                registers.seen[place] &- registers.since[place]
+                registers.seen(at: place) &- registers.since(at: place)
                     >= Int32(clamping: leaf.window / 1_000))
         case .steady:
             return steady(leaf, now, time, number)

@@ -122,7 +122,7 @@ extension RuleEngine {
         engine.groupEmptySince = groupEmptySince
         engine.shadowEdges = shadowEdges
         engine.copyRegisters(of: self)
-        detection.wantZ(groups: engine.program.groupsWithZ)
+        detection.serve(engine.needs)
         var kept: [Int: Int] = [:]
         for old in program.rules.indices {
             let rule = program.rules[old]
@@ -176,9 +176,7 @@ extension RuleEngine {
             for device in 0..<min(deviceCount, old.deviceCount) {
                 let source = (device * old.program.registerGroups + from) * 16
                 let target = (device * program.registerGroups + to) * 16
-                for lane in 0..<16 {
-                    registers.copy(source + lane, of: old.registers, to: target + lane)
-                }
+                registers.copy(block: source, of: old.registers, to: target)
             }
         }
     }

@@ -44,36 +44,13 @@ extension RuleEngine {
             } else {
                 listDevices(index, now, detection)
                 for place in agenda.subjects.indices {
-                    judge(index, agenda.subjects[place], now, detection, directory)
+                    let device = agenda.subjects[place]
+                    judge(index, device, moment(now, device, detection), detection, directory)
                 }
             }
         }
         stepEvents(now, detection, directory)
         releaseEmptyGroups(now, &detection, directory)
-    }
-
-    private mutating func judge(
-        _ index: Int, _ device: Int, _ now: Int64, _ detection: borrowing Detection,
-        _ directory: Directory
-    ) {
-        let rule = program.rules[index]
-        let phase = deviceStates.phases[device * deviceStates.stride + rule.local]
-        let gates = gates[device]
-        let isOpen =
-            gates.rawValue & rule.required == rule.required && gates.rawValue & rule.refused == 0
-        guard isOpen || phase != 0, !detection.devices[device].isRetired else { return }
-        var truth = Truth.no
-        if isOpen {
-            truth = evaluate(
-                rule.root, device: device, now: now, gates: gates, isFiring: phase >= 2, detection)
-        }
-        if program.admissions[index].isHeld { admit(device) }
-        // A host that is silent itself says nothing of one of its devices.
-        if truth == .yes, rule.hostPresent, !isHostPresent(device, now, detection) {
-            truth = .unknown
-        }
-        if phase == 0 && truth != .yes { return }
-        drive(index, device, truth, moment(now, device, detection), detection, directory)
     }
 
     private func moment(
@@ -86,7 +63,7 @@ extension RuleEngine {
     }
 
     /// Whether another device of the host was heard of within two of its intervals.
-    private func isHostPresent(
+    func isHostPresent(
         _ device: Int, _ now: Int64, _ detection: borrowing Detection
     ) -> Bool {
         let host = detection.devices[device][.host]

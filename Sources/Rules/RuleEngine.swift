@@ -77,12 +77,12 @@ package struct RuleEngine: ~Copyable {
 
     /// The newest value at `place`; NaN where there was none.
     @inline(__always)
-    func valueAt(_ place: Int) -> Float { registers.values[place] }
+    func valueAt(_ place: Int) -> Float { registers.value(at: place) }
 
     /// When the value at `place` was seen, milliseconds.
     @inline(__always)
     func seenAt(_ place: Int) -> Int64 {
-        (Int64(registers.seen[place]) + RuleEngine.firstSecond) * 1_000
+        (Int64(registers.seen(at: place)) + RuleEngine.firstSecond) * 1_000
     }
 
     /// Steps made up for at most after a jump of event time; ten minutes of them.
@@ -117,8 +117,8 @@ package struct RuleEngine: ~Copyable {
         }
     }
 
-    /// Groups in which some rule asks for z; for `Detection.wantZ`.
-    package var groupsWithZ: UInt16 { program.groupsWithZ }
+    /// What its rules ask of `Detection`; for `Detection.serve`.
+    package var needs: Needs { program.needs }
 
     /// All live findings that fire, in order of their keys.
     package var firing: [Finding] {
@@ -160,12 +160,7 @@ package struct RuleEngine: ~Copyable {
         resumeAwaited(&detection, directory)
         repeat {
             let rows = detection.apply(&batch, from: &cursor, directory: &directory)
-            for index in rows {
-                if cursor.fault < batch.faults.count {
-                    takeFaults(of: batch, upTo: index, &cursor, detection, directory)
-                }
-                judge(index, of: batch, &cursor, detection, directory)
-            }
+            judge(rows, of: batch, &cursor, detection, directory)
             if cursor.row == batch.rows.count {
                 takeFaults(of: batch, upTo: nil, &cursor, detection, directory)
             }
@@ -232,134 +227,6 @@ package struct RuleEngine: ~Copyable {
             let groups = detection.cohorts.count(kind)
             groupPools[kind.rawValue].grow(to: groups)
             groupStates[kind.rawValue].grow(to: groups)
-        }
-    }
-
-    // One row: remember its values, feed what counts them, judge the rules that read them.
-
-    private mutating func judge(
-        _ index: Int, of batch: SampleBatch, _ cursor: inout Cursor,
-        _ detection: borrowing Detection, _ directory: Directory
-    ) {
-        let score = detection.scores[index]
-        guard score.present != 0 else {
-            while cursor.increase < detection.increases.count,
-                Int(detection.increases[cursor.increase].row) <= index
-            { cursor.increase += 1 }
-            return
-        }
-        prefetch(index + 6, batch)
-        let row = batch.rows[index]
-        let device = Int(row.device.value)
-        let group = Int(row.group)
-        let time = row.time.milliseconds
-        var isChanged = gates[device] != score.gates
-        gates[device] = score.gates
-        if program.registerGroup[group] >= 0 {
-            let place = (device * program.registerGroups + program.registerGroup[group]) * 16
-            let second = Int32(clamping: time / 1_000 - RuleEngine.firstSecond)
-            let still = registers.store(
-                batch.lanes[index], score.present, second: second,
-                gapMax: RuleEngine.gapSeconds, at: place)
-            let before = marks[device]
-            program.marks.take(
-                batch.lanes[index], score.present, still: still, group: group,
-                into: &marks[device])
-            if marks[device] != before { isChanged = true }
-        }
-        if isChanged { admit(device) }
-        if score.present & program.feedLanes[group] != 0 {
-            feed(index, group, device, time, score, batch.lanes[index], detection)
-        }
-        if cursor.increase < detection.increases.count {
-            takeIncreases(upTo: index, group, device, time, &cursor, detection)
-        }
-        for word in 0..<program.words {
-            var rules =
-                ready[device * program.words + word]
-                & program.tickMask[group * program.words + word]
-            while rules != 0 {
-                let rule = word * 64 + rules.trailingZeroBitCount
-                rules &= rules - 1
-                let lanes = program.tickLanes[group * program.rules.count + rule]
-                guard lanes & score.present != 0 else { continue }
-                let moment = Moment(
-                    time: time, partition: batch.partitions[Int(row.partition)],
-                    offset: row.offset)
-                judge(rule, device, moment, detection, directory)
-            }
-        }
-    }
-
-    /// Asks for what is kept of a row that is judged soon.
-    @inline(__always)
-    private func prefetch(_ index: Int, _ batch: borrowing SampleBatch) {
-        guard index < batch.rows.count else { return }
-        let device = Int(batch.rows[index].device.value)
-        let group = Int(batch.rows[index].group)
-        marks.prefetch(device)
-        ready.prefetch(device * program.words)
-        guard group < Vocabulary.groupsMax, program.registerGroup[group] >= 0 else { return }
-        registers.prefetch((device * program.registerGroups + program.registerGroup[group]) * 16)
-        guard program.feedLanes[group] != 0 else { return }
-        devicePool.times.prefetch(device * devicePool.timeStride, lines: 2)
-        devicePool.numbers.prefetch(device * devicePool.numberStride, lines: 4)
-    }
-
-    /// One rule on one device, at a tick of it.
-    private mutating func judge(
-        _ index: Int, _ device: Int, _ moment: Moment, _ detection: borrowing Detection,
-        _ directory: Directory
-    ) {
-        let rule = program.rules[index]
-        let gates = gates[device]
-        let phase = deviceStates.phases[device * deviceStates.stride + rule.local]
-        let isOpen =
-            gates.rawValue & rule.required == rule.required && gates.rawValue & rule.refused == 0
-        guard isOpen || phase != 0 else { return }
-        let truth =
-            isOpen
-            ? evaluate(
-                rule.root, device: device, now: moment.time, gates: gates, isFiring: phase >= 2,
-                detection) : .no
-        if program.admissions[index].isHeld { admit(device) }
-        if phase == 0 && truth != .yes { return }
-        drive(index, device, truth, moment, detection, directory)
-    }
-
-    private mutating func feed(
-        _ index: Int, _ group: Int, _ device: Int, _ time: Int64, _ score: Score,
-        _ lanes: SIMD16<Float>, _ detection: borrowing Detection
-    ) {
-        for place in program.feeds[group].indices {
-            let feed = program.feeds[group][place]
-            guard score.present & (1 << UInt16(feed.lane)) != 0,
-                score.gates.rawValue & feed.required == feed.required,
-                score.gates.rawValue & feed.refused == 0
-            else { continue }
-            self.feed(feed, device, time, lanes[Int(feed.lane)], score, detection)
-        }
-    }
-
-    private mutating func takeIncreases(
-        upTo index: Int, _ group: Int, _ device: Int, _ time: Int64, _ cursor: inout Cursor,
-        _ detection: borrowing Detection
-    ) {
-        while cursor.increase < detection.increases.count,
-            Int(detection.increases[cursor.increase].row) <= index
-        {
-            let increase = detection.increases[cursor.increase]
-            cursor.increase += 1
-            guard program.feedLanes[group] & (1 << UInt16(increase.lane)) != 0 else { continue }
-            for feed in program.feeds[group]
-            where feed.kind == .delta && feed.lane == Int32(increase.lane) {
-                let leaf = program.leaves[Int(feed.leaf)]
-                devicePool.add(
-                    increase.amount, at: time, window: leaf.window,
-                    timeAt: device * devicePool.timeStride + Int(leaf.time),
-                    numbersAt: device * devicePool.numberStride + Int(leaf.number))
-                if increase.amount > 0 { setMark(leaf.mark, device) }
-            }
         }
     }
 }

@@ -5,12 +5,14 @@
 package struct Metric: RawRepresentable, Hashable, Codable, Sendable {
     package let rawValue: UInt16
 
-    package init(rawValue: UInt16) { self.rawValue = rawValue }
+    @inlinable @inline(__always) package init(rawValue: UInt16) { self.rawValue = rawValue }
 
-    package init(group: Int, lane: Int) { rawValue = UInt16(group * 16 + lane) }
+    @inlinable @inline(__always) package init(group: Int, lane: Int) {
+        rawValue = UInt16(group * 16 + lane)
+    }
 
-    package var group: Int { Int(rawValue >> 4) }
-    package var lane: Int { Int(rawValue & 15) }
+    @inlinable @inline(__always) package var group: Int { Int(rawValue >> 4) }
+    @inlinable @inline(__always) package var lane: Int { Int(rawValue & 15) }
 }
 
 /// What the numbers of a metric mean.

@@ -10,8 +10,8 @@ package struct Vocabulary: Sendable {
     package private(set) var refused: UInt64 = 0
 
     /// 16 groups: 3 canonical and 13 for whatever else a site sends.
-    package static let groupsMax = 16
-    package static let metricsMax = groupsMax * 16
+    @inlinable @inline(__always) package static var groupsMax: Int { 16 }
+    @inlinable @inline(__always) package static var metricsMax: Int { groupsMax * 16 }
 
     package init() {
         definitions = Vocabulary.canonical

@@ -72,7 +72,7 @@ private final class DetectorSubject {
         until = simulator.plan.start
         rules = RuleEngine(book: book, vocabulary: &vocabulary)
         detection = Detection(vocabulary: vocabulary)
-        detection.wantZ(groups: rules.groupsWithZ)
+        detection.serve(rules.needs)
         // Past the warm-up of every gate, so that rules are judged as on any other day.
         for _ in 0..<4 {
             try prepare()

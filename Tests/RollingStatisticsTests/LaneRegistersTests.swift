@@ -22,33 +22,80 @@ import Testing
         }
     }
 
-    @Test(arguments: UInt64(1)...8)
-    func `sixteen lanes at once are sixteen lanes one by one`(_ seed: UInt64) {
+    /// One mark by its definition.
+    private static func mayBreak(
+        _ plane: LanePlane, _ lane: Int, _ value: Float, still: Int32
+    ) -> Bool {
+        !(value <= plane.low[lane] || value >= plane.high[lane] || still < plane.still[lane])
+    }
+
+    @Test(arguments: InstructionSet.allCases, UInt64(1)...4)
+    func `sixteen lanes at once are sixteen lanes one by one`(
+        _ set: InstructionSet, _ seed: UInt64
+    ) {
         var random = SeededGenerator(seed: seed)
-        var registers = LaneRegisters()
+        var registers = LaneRegisters(instructionSet: set)
         registers.grow(to: 48)
         var slow = [Slow](repeating: Slow(), count: 48)
+        let planes = (0..<3).map { word in
+            var plane = LanePlane(word: 5 * word)
+            plane.lanes = UInt16(truncatingIfNeeded: random.next())
+            for lane in 0..<16 {
+                plane.low[lane] = [.nan, -1, 0][random.below(3)]
+                plane.high[lane] = [.nan, 1, 0.1][random.below(3)]
+                plane.still[lane] = [.min, 60][random.below(2)]
+            }
+            return plane
+        }
+        var marks = [SIMD4<UInt64>](repeating: SIMD4(repeating: 0x5555_5555_5555_5555), count: 3)
         var second: Int32 = 0
         for _ in 0..<2_000 {
             second += Int32(random.below(4) == 0 ? random.below(700) : random.below(15))
-            let place = 16 * random.below(3)
+            let block = random.below(3)
             let present = UInt16(truncatingIfNeeded: random.next())
             var lanes = SIMD16<Float>(repeating: .nan)
+            var expected = marks[block]
             for lane in 0..<16 where present & (1 << UInt16(lane)) != 0 {
                 lanes[lane] = [-0.0, 0, 1, .infinity, 0.1][random.below(5)]
-                slow[place + lane].store(lanes[lane], second: second, gapMax: 300)
+                let place = 16 * block + lane
+                slow[place].store(lanes[lane], second: second, gapMax: 300)
+                for plane in planes where plane.lanes & (1 << UInt16(lane)) != 0 {
+                    let bit = UInt64(1) << UInt64(Int(plane.word) % 4 * 16 + lane)
+                    let still = second - slow[place].since
+                    expected[Int(plane.word) / 4] &= ~bit
+                    if LaneRegistersTests.mayBreak(plane, lane, lanes[lane], still: still) {
+                        expected[Int(plane.word) / 4] |= bit
+                    }
+                }
             }
-            let still = registers.store(lanes, present, second: second, gapMax: 300, at: place)
-            for lane in 0..<16 where present & (1 << UInt16(lane)) != 0 {
-                #expect(still[lane] == second - slow[place + lane].since, "seed \(seed)")
-            }
+            let before = marks[block]
+            let isChanged = registers.store(
+                lanes, present, second: second, gapMax: 300, at: 16 * block, planes: planes.span,
+                marks: &marks[block])
+            #expect(marks[block] == expected, "\(set), seed \(seed)")
+            #expect(isChanged == (before != expected), "\(set), seed \(seed)")
         }
         for place in slow.indices {
             let found = Slow(
-                value: registers.values[place], seen: registers.seen[place],
-                since: registers.since[place])
-            #expect(found == slow[place], "seed \(seed), place \(place)")
+                value: registers.value(at: place), seen: registers.seen(at: place),
+                since: registers.since(at: place))
+            #expect(found == slow[place], "\(set), seed \(seed), place \(place)")
         }
+    }
+
+    @Test func `what grows keeps what it had, and what is new has seen nothing`() {
+        var registers = LaneRegisters()
+        var marks = SIMD4<UInt64>.zero
+        let none: [LanePlane] = []
+        registers.grow(to: 16)
+        _ = registers.store(
+            SIMD16(repeating: 7), 1 << 15, second: 3, gapMax: 1, at: 0, planes: none.span,
+            marks: &marks)
+        registers.grow(to: 16 * 5_000)
+        #expect(registers.value(at: 15) == 7 && registers.seen(at: 15) == 3)
+        #expect(registers.value(at: 14).isNaN && registers.seen(at: 14) == .min)
+        #expect(registers.value(at: 79_999).isNaN && registers.since(at: 79_999) == .min)
+        #expect(registers.bytes == 5_000 * 192 && marks == .zero)
     }
 
     @Test func `a mask says its lanes from the lowest on`() {

@@ -32,7 +32,7 @@ private let seeds = ProcessInfo.processInfo.environment["TOCSIN_SEEDS"].flatMap 
             self.partitions = partitions
             engine = RuleEngine(book: book, vocabulary: &vocabulary)
             detection = Detection(vocabulary: vocabulary)
-            detection.wantZ(groups: engine.groupsWithZ)
+            detection.serve(engine.needs)
             decoder = MessageDecoder(format: .native, settings: DecoderSettings())
         }
 

@@ -45,7 +45,7 @@ final class Scenario {
         var settings = DetectionSettings()
         settings.stepMilliseconds = step
         detection = Detection(vocabulary: vocabulary, settings: settings)
-        detection.wantZ(groups: engine.groupsWithZ)
+        detection.serve(engine.needs)
     }
 
     /// The rules that the repository ships.

@@ -15,6 +15,9 @@
 typedef float lanes_float __attribute__((ext_vector_type(16)));
 typedef int lanes_int __attribute__((ext_vector_type(16)));
 typedef unsigned lanes_unsigned __attribute__((ext_vector_type(16)));
+/// As they lie in memory: Swift aligns no type to more than 16 bytes.
+typedef lanes_float lanes_stored_float __attribute__((aligned(16)));
+typedef lanes_int lanes_stored_int __attribute__((aligned(16)));
 #define LANES_INLINE static inline __attribute__((always_inline))
 
 LANES_INLINE lanes_float lanes_sqrt(lanes_float v) { return __builtin_elementwise_sqrt(v); }
@@ -39,31 +42,64 @@ LANES_INLINE unsigned short lanes_bits(lanes_int mask)
     __builtin_memcpy(&result, &bits, 2);
     return result;
 }
-/// What is remembered of sixteen lanes: the newest values, when they were seen, and since when each
-/// has been the same. Only the lanes of `present` change; a lane that was not seen for more than
-/// `gap` seconds counts as changed. Writes to `still` for how many seconds each has had its value.
-LANES_INLINE void lanes_remember(float *values, int *seen, int *since, const void *lanes,
-    unsigned short present, int now, int gap, void *still)
+/// One limit on each of sixteen lanes: a value between `low` and `high`, exclusive, that has been
+/// the same for `still` seconds may break it. NaN where there is no such limit.
+struct lanes_plane {
+    lanes_stored_float low, high;
+    lanes_stored_int still;
+    /// Lanes that have a limit here, and which word of the marks it fills.
+    unsigned short lanes, word;
+};
+/// One tick of sixteen lanes, and where it is remembered. Vectors hide behind `void`, because Swift
+/// imports a pointer to one as opaque.
+struct lanes_tick {
+    /// Three vectors: the newest values, the seconds at which they were seen, and the seconds since
+    /// which each has been the same.
+    void *block;
+    /// One vector.
+    const void *lanes;
+    /// As `lanes_plane`, and the sixteen words of marks that they fill.
+    const void *planes;
+    unsigned short *marks;
+    int planes_count;
+    int now;
+    /// Seconds after which a lane that was not seen counts as changed.
+    int gap;
+    /// Lanes that carry something new; no other changes.
+    unsigned short present;
+};
+/// Remembers a tick. Returns other than 0 where a mark changed.
+LANES_INLINE int lanes_remember(struct lanes_tick tick)
 {
-    typedef lanes_float lanes_unaligned_float __attribute__((aligned(4)));
-    typedef lanes_int lanes_unaligned_int __attribute__((aligned(4)));
     const lanes_int weights = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768};
-    const lanes_int is_new = (((lanes_int)(int)present) & weights) == weights;
-    const lanes_float value = *(const lanes_float *)lanes;
-    const lanes_float old = *(lanes_unaligned_float *)values;
-    const lanes_int before = *(lanes_unaligned_int *)seen;
-    const lanes_int first = *(lanes_unaligned_int *)since;
+    const lanes_int is_new = ((lanes_int)(int)tick.present & weights) == weights;
+    const lanes_float value = *(const lanes_stored_float *)tick.lanes;
+    lanes_stored_float *values = (lanes_stored_float *)tick.block;
+    lanes_stored_int *times = (lanes_stored_int *)tick.block;
+    const lanes_int before = times[1];
     // What was never seen lies further back than an int reaches.
-    const lanes_int age = (lanes_int)((unsigned)now - (lanes_unsigned)before);
-    const lanes_int is_same = (old == value) & (age <= gap);
-    const lanes_int start = is_same ? first : (lanes_int)now;
-    *(lanes_unaligned_float *)values = is_new ? value : old;
-    *(lanes_unaligned_int *)seen = is_new ? (lanes_int)now : before;
-    *(lanes_unaligned_int *)since = is_new ? start : first;
-    *(lanes_int *)still = now - start;
+    const lanes_int age = (lanes_int)((unsigned)tick.now - (lanes_unsigned)before);
+    const lanes_int is_same = (values[0] == value) & (age <= tick.gap);
+    const lanes_int start = is_same ? times[2] : (lanes_int)tick.now;
+    values[0] = is_new ? value : values[0];
+    times[1] = is_new ? (lanes_int)tick.now : before;
+    times[2] = is_new ? start : times[2];
+
+    const lanes_int still = (lanes_int)((unsigned)tick.now - (lanes_unsigned)start);
+    const struct lanes_plane *planes = (const struct lanes_plane *)tick.planes;
+    int changed = 0;
+    for (int i = 0; i < tick.planes_count; i++) {
+        const lanes_int is_within =
+            (value <= planes[i].low) | (value >= planes[i].high) | (still < planes[i].still);
+        const unsigned short lanes = tick.present & planes[i].lanes;
+        const unsigned short marks = tick.marks[planes[i].word];
+        const unsigned short next = (marks & ~lanes) | (lanes & ~lanes_bits(is_within));
+        changed |= marks ^ next;
+        tick.marks[planes[i].word] = next;
+    }
+    return changed;
 }
-/// One batch as the kernel sees it: plain pointers, checked by the caller once. Vectors hide behind
-/// `void`, because Swift imports a pointer to one as opaque.
+/// One batch as the kernel sees it: plain pointers, checked by the caller once.
 struct lanes_batch {
     /// Block b is the eight vectors from `state + b * 8`: last, seen (integers), mean, variance,
     /// slow mean, slow variance, CUSUM up, CUSUM down.
