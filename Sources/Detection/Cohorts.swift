@@ -1,7 +1,9 @@
-package import Fleet
+public import Fleet
 
 /// The kinds of groups that devices stand in.
-package enum CohortKind: Int, CaseIterable, Sendable {
+///
+/// Public, so that what asks by kind is inlined.
+public enum CohortKind: Int, CaseIterable, Sendable {
     case host, rack, job, service, cluster, pipeline, model
 
     /// What a finding about such a group is about; a model is only a cohort of peers.
@@ -41,7 +43,9 @@ package enum CohortKind: Int, CaseIterable, Sendable {
 ///
 /// A group has an index while it has members; the index of an empty one is used again once it was
 /// released, so that a year of job names costs no more than the jobs of a day.
-package struct Cohorts: Sendable {
+///
+/// Public, so that it is inlined.
+public struct Cohorts: Sendable {
     package struct Table: Sendable {
         package fileprivate(set) var names: [String] = []
         /// By index of the group; each list in order of device index.
@@ -64,13 +68,15 @@ package struct Cohorts: Sendable {
 
     package subscript(kind: CohortKind) -> Table { tables[kind.rawValue] }
 
-    package func count(_ kind: CohortKind) -> Int { tables[kind.rawValue].names.count }
+    /// Indices of a kind that are or were in use.
+    public func count(_ kind: CohortKind) -> Int { tables[kind.rawValue].names.count }
 
     package func name(_ kind: CohortKind, _ index: Int32) -> String {
         tables[kind.rawValue].names[Int(index)]
     }
 
-    package func members(_ kind: CohortKind, _ index: Int32) -> [DeviceIndex] {
+    /// The devices of one group, in order.
+    public func members(_ kind: CohortKind, _ index: Int32) -> [DeviceIndex] {
         tables[kind.rawValue].members[Int(index)]
     }
 

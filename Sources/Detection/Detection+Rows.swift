@@ -96,6 +96,7 @@ extension Detection {
 
         while cursor.row < rows.count && frontier < due {
             let index = cursor.row
+            scores[index] = Score()
             if isFar { Detection.prefetch(index, rows, slotOf, devices, slots, newest) }
             let row = rows[index]
             let place = Int(row.device.value)
@@ -201,7 +202,7 @@ extension Detection {
                 slots[slot].newest = time
                 slots[slot].presentAtNewest = present
             }
-            lanes[index] = values
+            if group == 0 || reading > firstReading { lanes[index] = values }
 
             if group == 0, present & 1 != 0 { devices[place].feed(busy: values[0], at: time) }
             // What was heard at this time before changed nothing that gates ask, but for util.busy.

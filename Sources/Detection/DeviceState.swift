@@ -1,7 +1,9 @@
 import Fleet
 
 /// What the detectors keep of one device beside its lanes; times are milliseconds of event time.
-package struct DeviceState: Sendable {
+///
+/// Public, so that it is inlined.
+public struct DeviceState: Sendable {
     package internal(set) var lastSeen: Int64
     package internal(set) var firstSeen: Int64
     /// When `running` last became true or false.
@@ -34,10 +36,13 @@ package struct DeviceState: Sendable {
     }
 
     /// The group of a kind that it is in; -1 for none.
-    package internal(set) subscript(kind: CohortKind) -> Int32 {
+    public internal(set) subscript(kind: CohortKind) -> Int32 {
         get { groups[kind.rawValue] }
         set { groups[kind.rawValue] = newValue }
     }
+
+    /// Whether both stand in the same groups.
+    public func isBeside(_ other: DeviceState) -> Bool { groups == other.groups }
 
     /// Notes a sample, newer than any before.
     mutating func heard(at time: Int64) {

@@ -1,8 +1,12 @@
 /// What a device is doing, as far as rules ask before they judge it.
-package struct Gates: OptionSet, Sendable, Hashable {
-    package let rawValue: UInt16
+///
+/// Public, so that it is inlined.
+public struct Gates: OptionSet, Sendable, Hashable {
+    /// One bit for each gate that is open.
+    public let rawValue: UInt16
 
-    package init(rawValue: UInt16) { self.rawValue = rawValue }
+    /// The gates of some bits.
+    public init(rawValue: UInt16) { self.rawValue = rawValue }
 
     /// A job or a service has it.
     package static let allocated = Gates(rawValue: 1)

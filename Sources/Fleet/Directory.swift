@@ -1,10 +1,14 @@
 /// A device by its place in the directory: dense, stable for the life of the process.
-package struct DeviceIndex: Hashable, Comparable, Codable, Sendable {
+///
+/// Public, so that it is inlined.
+public struct DeviceIndex: Hashable, Comparable, Codable, Sendable {
     package let value: UInt32
 
-    package init(_ value: UInt32) { self.value = value }
+    /// The index of a place in the directory.
+    public init(_ value: UInt32) { self.value = value }
 
-    package static func < (left: DeviceIndex, right: DeviceIndex) -> Bool {
+    /// Whether one was seen first before the other.
+    public static func < (left: DeviceIndex, right: DeviceIndex) -> Bool {
         left.value < right.value
     }
 }
@@ -59,7 +63,7 @@ package struct Directory: Sendable {
 
     package subscript(index: DeviceIndex) -> Device { devices[Int(index.value)] }
 
-    @inlinable package var count: Int { devices.count }
+    package var count: Int { devices.count }
 
     package func index(of id: String) -> DeviceIndex? { indices[id] }
 

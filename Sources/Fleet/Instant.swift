@@ -1,22 +1,25 @@
 /// A moment in UTC, as whole milliseconds since 1970-01-01T00:00:00Z.
 ///
 /// Pure code never asks what time it is: instants come in with the data or as an argument.
-package struct Instant: Hashable, Comparable, Sendable {
+///
+/// Public, as little else is: what is `package` is never inlined across modules (Swift 6.3.1).
+public struct Instant: Hashable, Comparable, Sendable {
     package var milliseconds: Int64
 
-    @inlinable
-    package init(milliseconds: Int64) { self.milliseconds = milliseconds }
+    /// The instant so many milliseconds after 1970 began.
+    public init(milliseconds: Int64) { self.milliseconds = milliseconds }
 
-    /// The first instant that any calculation may name, and the last: 0001 and 9999.
-    @inlinable package static var distantPast: Instant {
+    /// The first instant that any calculation may name: the year 1.
+    public static var distantPast: Instant {
         Instant(milliseconds: -62_135_596_800_000)
     }
-    @inlinable package static var distantFuture: Instant {
+    /// The last instant that any calculation may name: the end of 9999.
+    public static var distantFuture: Instant {
         Instant(milliseconds: 253_402_300_799_000)
     }
 
-    @inlinable
-    package static func < (left: Instant, right: Instant) -> Bool {
+    /// Whether one comes before the other.
+    public static func < (left: Instant, right: Instant) -> Bool {
         left.milliseconds < right.milliseconds
     }
 
@@ -39,11 +42,13 @@ package struct Instant: Hashable, Comparable, Sendable {
 
 /// An instant is a plain number of milliseconds in JSON, so that every store and wire agrees.
 extension Instant: Codable {
-    package init(from decoder: any Decoder) throws {
+    /// Reads the number of milliseconds.
+    public init(from decoder: any Decoder) throws {
         milliseconds = try decoder.singleValueContainer().decode(Int64.self)
     }
 
-    package func encode(to encoder: any Encoder) throws {
+    /// Writes the number of milliseconds.
+    public func encode(to encoder: any Encoder) throws {
         var container = encoder.singleValueContainer()
         try container.encode(milliseconds)
     }

@@ -124,6 +124,13 @@ package struct LaneBlocks: ~Copyable {
             slowVariance: vectors[5], cusumUp: vectors[6], cusumDown: vectors[7])
     }
 
+    /// The lanes of a block that have had a value, and none for `age` milliseconds before `now`.
+    package func lanes(of block: Int, notSeenFor age: Int32, at now: Int32) -> UInt16 {
+        check(block)
+        let vectors = unsafe state + block * 8
+        return unsafe vectors[2].presence & lanes_aged(vectors + 1, now, age)
+    }
+
     /// A copy of one lane; the slow way to look, for explanations and tests.
     package func lane(block: Int, lane: Int) -> ReferenceLane {
         let vectors = self[block]

@@ -22,9 +22,9 @@ package struct LanePlane: Sendable {
 /// The newest value of each lane, when it was seen and since when it has been the same.
 ///
 /// Sixteen lanes side by side make a block of three vectors, 192 B, and are stored at once. Times
-/// are whole seconds since a moment of the caller's choice.
+/// are whole seconds since a moment of the caller's choice. Public, so that reading is inlined.
 @safe
-package struct LaneRegisters: ~Copyable {
+public struct LaneRegisters: ~Copyable {
     /// Lanes that may be named.
     package private(set) var count = 0
     /// What the code that stores was built for; all of them store the same bits.
@@ -77,26 +77,21 @@ package struct LaneRegisters: ~Copyable {
         self.count = blocks * 16
     }
 
-    /// The newest value of a lane; NaN where there never was one.
-    @inline(__always)
-    package func value(at place: Int) -> Float { unsafe word(0, place).pointee }
-
-    /// When it was seen.
-    @inline(__always)
-    package func seen(at place: Int) -> Int32 {
-        unsafe Int32(bitPattern: word(1, place).pointee.bitPattern)
-    }
-
-    /// When it was first seen without another one, or a gap, since.
-    @inline(__always)
-    package func since(at place: Int) -> Int32 {
-        unsafe Int32(bitPattern: word(2, place).pointee.bitPattern)
+    /// The newest value of a lane, NaN where there never was one; when it was seen; and when it was
+    /// first seen without another one, or a gap, since.
+    public subscript(place: Int) -> (value: Float, seen: Int32, since: Int32) {
+        precondition(place >= 0 && place < count, "a lane that was never grown")
+        let block = unsafe UnsafeRawPointer(state + (place >> 4) * 3) + (place & 15) * 4
+        return unsafe (
+            block.load(as: Float.self), block.load(fromByteOffset: 64, as: Int32.self),
+            block.load(fromByteOffset: 128, as: Int32.self)
+        )
     }
 
     /// The sixteen values from `place` on, where a block begins.
     package func vector(at place: Int) -> SIMD16<Float> {
         precondition(place >= 0 && place < count, "a lane that was never grown")
-        return unsafe state[place / 16 * 3]
+        return unsafe state[(place >> 4) * 3]
     }
 
     /// Stores the `present` lanes of a tick in the block at `place`, and marks those that may be
@@ -110,7 +105,7 @@ package struct LaneRegisters: ~Copyable {
         planes: Span<LanePlane>, marks: inout SIMD4<UInt64>
     ) -> Bool {
         precondition(place >= 0 && place < count, "a lane that was never grown")
-        let block = unsafe state + place / 16 * 3
+        let block = unsafe state + (place >> 4) * 3
         let instructionSet = instructionSet
         return unsafe withUnsafeMutableBytes(of: &marks) { marks in
             unsafe withUnsafePointer(to: lanes) { lanes in
@@ -137,22 +132,14 @@ package struct LaneRegisters: ~Copyable {
         precondition(source >= 0 && source < other.count, "a lane that was never grown")
         precondition(place >= 0 && place < count, "a lane that was never grown")
         for vector in 0..<3 {
-            unsafe state[place / 16 * 3 + vector] = other.state[source / 16 * 3 + vector]
+            unsafe state[(place >> 4) * 3 + vector] = other.state[(source >> 4) * 3 + vector]
         }
     }
 
     /// Asks for the block at `place`, which is stored to soon.
-    @inline(__always)
-    package func prefetch(_ place: Int) {
+    public func prefetch(_ place: Int) {
         guard place >= 0, place < count else { return }
-        unsafe lanes_ask(state + place / 16 * 3, LaneRegisters.bytesPerBlock)
-    }
-
-    @inline(__always)
-    private func word(_ vector: Int, _ place: Int) -> UnsafeMutablePointer<Float> {
-        precondition(place >= 0 && place < count, "a lane that was never grown")
-        let block = unsafe UnsafeMutableRawPointer(state + place / 16 * 3 + vector)
-        return unsafe block.assumingMemoryBound(to: Float.self) + place % 16
+        unsafe lanes_ask(state + (place >> 4) * 3, LaneRegisters.bytesPerBlock)
     }
 }
 

@@ -97,18 +97,30 @@ extension Pool {
         return total
     }
 
-    /// Widens the range of the slice that `time` falls in.
+    /// Widens the range of the slice that `time` falls in; after a hole as long as the window, the
+    /// time after `timeAt` says where the series began anew.
     mutating func widen(_ value: Float, at time: Int64, window: Int64, timeAt: Int, numbersAt: Int)
     {
-        slide(to: time, window: window, timeAt: timeAt, numbersAt: numbersAt, width: 2)
-        let place = numbersAt + 2 * Pool.slot(time, window)
-        numbers[place] = numbers[place].isNaN ? value : min(numbers[place], value)
-        numbers[place + 1] = numbers[place + 1].isNaN ? value : max(numbers[place + 1], value)
+        let size = max(window / Int64(Pool.slices - 1), 1)
+        let last = times[timeAt]
+        // Most values fall into the slice of the one before: no division tells that.
+        let isSame = last >= 0 && time >= last &* size && time < (last &+ 1) &* size
+        let slice = isSame ? last : time / size
+        if !isSame {
+            if last == .min || slice - last >= Int64(Pool.slices) { times[timeAt + 1] = time }
+            slide(to: time, window: window, timeAt: timeAt, numbersAt: numbersAt, width: 2)
+        }
+        let place = numbersAt + 2 * Pool.slot(slice)
+        let (least, most) = (numbers[place], numbers[place + 1])
+        if !(least <= value) { numbers[place] = value }
+        if !(most >= value) { numbers[place + 1] = value }
     }
 
+    /// Where a slice lies; there are eight.
+    private static func slot(_ slice: Int64) -> Int { Int(slice & Int64(slices - 1)) }
+
     private static func slot(_ time: Int64, _ window: Int64) -> Int {
-        let slice = time / max(window / Int64(slices - 1), 1) % Int64(slices)
-        return Int(slice < 0 ? slice + Int64(slices) : slice)
+        slot(time / max(window / Int64(slices - 1), 1))
     }
 
     /// Forgets slices that fell out of the window.
@@ -185,14 +197,14 @@ enum Drift {
         {
             return false
         }
-        let interval = time / test.every
+        let last = pool.times[timeAt]
         var isNew = false
-        if pool.times[timeAt] != interval {
-            if pool.times[timeAt] != .min {
+        if last == .min || time < last * test.every || time >= (last + 1) * test.every {
+            if last != .min {
                 close(test, &pool, n)
                 isNew = true
             }
-            pool.times[timeAt] = interval
+            pool.times[timeAt] = time / test.every
             pool.numbers[n + 2] = 0
             pool.numbers[n + 3] = 0
         }

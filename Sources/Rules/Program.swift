@@ -25,10 +25,6 @@ struct CompiledRule {
     let isShadow: Bool
     let blamesSilent: Bool
     let leaves: Range<Int>
-    /// Compiled rules that may silence this one.
-    var sources: [Int] = []
-    /// Compiled rules that this one may silence.
-    var targets: [Int] = []
 }
 
 /// One node of a condition; children lie side by side.
@@ -149,7 +145,8 @@ struct CompiledPeer {
 struct GroupPlan {
     /// Where its registers lie among those of a device; -1 where no rule reads it.
     var register = -1
-    /// Lanes that some leaf must see every value of, and these leaves in `Program.feeds`.
+    /// Lanes that some leaf must see every value of, and these leaves in `Program.feeds`; those that
+    /// want increases come with increases.
     var feedLanes: UInt16 = 0
     var firstFeed: Int32 = 0
     var feedEnd: Int32 = 0
@@ -185,6 +182,9 @@ struct Program {
     var peerSlots = 0
     /// Leaves that ask for a season or an anomaly score, each with the root of its rule and the scope it is asked of.
     var seasons: [(root: Int, group: CohortKind?)] = []
+    /// By compiled rule: those that may silence it, and those that it may silence.
+    private(set) var sources: [[Int]] = []
+    private(set) var targets: [[Int]] = []
     private(set) var comparisons: [LabelComparison] = []
     private(set) var calendars: [SiteCalendar] = []
     private var calendarPlaces: [String: Int32] = [:]
@@ -213,8 +213,12 @@ struct Program {
     /// By rule, and by place of a node that asks members.
     private(set) var admissions: [Admission] = []
     private(set) var memberAdmissions: [Admission] = []
-    /// Rules that are judged at steps.
+    /// By word: rules that are judged at steps, and those of them on devices; by kind and word: those
+    /// on groups, of the kinds that have any.
     private(set) var stepMask: [UInt64] = []
+    private(set) var deviceMask: [UInt64] = []
+    private(set) var groupMasks: [UInt64] = []
+    private(set) var groupKinds: [CohortKind] = []
     /// By metric group and word: rules to judge at a tick that brings some lane of the group.
     private(set) var tickMask: [UInt64] = []
     /// By metric group and rule: which lanes these are.
@@ -271,9 +275,20 @@ struct Program {
         stepMask = [UInt64](repeating: 0, count: words)
         tickMask = [UInt64](repeating: 0, count: Vocabulary.groupsMax * words)
         tickLanes = [UInt16](repeating: 0, count: Vocabulary.groupsMax * rules.count)
+        deviceMask = stepMask
+        groupMasks = [UInt64](repeating: 0, count: CohortKind.allCases.count * words)
         for step in steps {
-            stepMask[step / 64] |= 1 << UInt64(step % 64)
+            let bit = UInt64(1) << UInt64(step % 64)
+            stepMask[step / 64] |= bit
+            if let kind = rules[step].group {
+                groupMasks[kind.rawValue * words + step / 64] |= bit
+            } else {
+                deviceMask[step / 64] |= bit
+            }
             if rejects[step].silence > 0 { silenceMin = min(silenceMin, rejects[step].silence) }
+        }
+        groupKinds = CohortKind.allCases.filter { kind in
+            steps.contains { rules[$0].group == kind }
         }
         for (rule, compiled) in rules.enumerated() where compiled.isTick {
             for leaf in leaves[compiled.leaves] where leaf.register >= 0 {
@@ -290,7 +305,9 @@ struct Program {
             planes += marks.planes[group]
             plans[group] = GroupPlan(
                 register: registerGroup[group] < 0 ? -1 : registerGroup[group] * 16,
-                feedLanes: feedsOf[group].reduce(0) { $0 | 1 << UInt16($1.lane) },
+                feedLanes: feedsOf[group].reduce(0) {
+                    $1.kind == .delta ? $0 : $0 | 1 << UInt16($1.lane)
+                },
                 firstFeed: Int32(firstFeed), feedEnd: Int32(feeds.count),
                 planes: firstPlane..<planes.count)
         }
@@ -312,13 +329,15 @@ struct Program {
     }
 
     private mutating func link(_ book: RuleBook) {
+        sources = rules.map { _ in [] }
+        targets = sources
         for source in rules.indices {
             for inhibition in book.rules[rules[source].rule].inhibits {
                 for target in rules.indices
                 where inhibition.covers(book.rules[rules[target].rule].id) {
-                    guard !rules[source].targets.contains(target) else { continue }
-                    rules[source].targets.append(target)
-                    rules[target].sources.append(source)
+                    guard !targets[source].contains(target) else { continue }
+                    targets[source].append(target)
+                    sources[target].append(source)
                 }
             }
         }

@@ -106,9 +106,13 @@ struct Agenda {
         let rules: UInt64
     }
 
-    /// In order of devices.
+    /// Rules to judge on devices, in order of devices.
     var entries: [Entry] = []
-    /// All rules that stand in some entry.
+    /// Rules on groups that some member may be a reason for, one bit each, by group and word; the
+    /// groups of a kind begin at `first`.
+    var asked: [UInt64] = []
+    var first = [Int](repeating: 0, count: CohortKind.allCases.count)
+    /// All rules that stand in some entry, or are asked of some group.
     var rules: [UInt64] = []
     /// Devices that were not heard of for as long as the least patient rule waits.
     var silent: [Int32] = []
@@ -121,13 +125,24 @@ struct Agenda {
     func has(_ rule: Int) -> Bool {
         rule / 64 < rules.count && rules[rule / 64] & (1 << UInt64(rule % 64)) != 0
     }
+
+    mutating func clear(words: Int, groups: (CohortKind) -> Int) {
+        entries.removeAll(keepingCapacity: true)
+        silent.removeAll(keepingCapacity: true)
+        rules = [UInt64](repeating: 0, count: words)
+        var count = 0
+        for kind in CohortKind.allCases {
+            first[kind.rawValue] = count
+            count += groups(kind) * words
+        }
+        while asked.count < count { asked.append(0) }
+        for place in 0..<count { asked[place] = 0 }
+    }
 }
 
 extension RuleEngine {
     mutating func prepareAgenda(_ now: Int64, _ detection: borrowing Detection) {
-        agenda.entries.removeAll(keepingCapacity: true)
-        agenda.silent.removeAll(keepingCapacity: true)
-        agenda.rules = [UInt64](repeating: 0, count: program.words)
+        agenda.clear(words: program.words) { detection.cohorts.count($0) }
         agenda.isNewMinute = agenda.minute != now / 60_000
         agenda.minute = now / 60_000
         let latest = program.silenceMin == .max ? Int64.min : now &- program.silenceMin
@@ -135,18 +150,43 @@ extension RuleEngine {
             let lastSeen = detection.devices[device].lastSeen
             if lastSeen <= latest, lastSeen != .min { agenda.silent.append(Int32(device)) }
             let present = detection.devices[device].gates
-            guard gates[device] != present else { continue }
+            guard gates[device].rawValue != present.rawValue else { continue }
             gates[device] = present
             admit(device)
         }
         watchPeers(now, detection)
-        for device in 0..<deviceCount {
-            for word in 0..<program.words {
-                let rules = ready[device * program.words + word] & program.stepMask[word]
+        gatherReady(detection)
+    }
+
+    /// One walk over what devices are ready for.
+    private mutating func gatherReady(_ detection: borrowing Detection) {
+        var asked = exchange(&agenda.asked, with: [])
+        defer { agenda.asked = asked }
+        let (words, kinds) = (program.words, program.groupKinds)
+        for word in 0..<words {
+            let stepMask = program.stepMask[word]
+            let deviceMask = program.deviceMask[word]
+            var (last, before) = (UInt64(0), 0)
+            for device in 0..<deviceCount {
+                let rules = ready[device * words + word] & stepMask
                 guard rules != 0 else { continue }
+                if rules & deviceMask != 0 {
+                    agenda.entries.append(
+                        Agenda.Entry(
+                            device: Int32(device), word: Int32(word), rules: rules & deviceMask))
+                }
+                // Neighbours stand in the same groups and are ready for the same rules.
+                guard
+                    rules != last || !detection.devices[device].isBeside(detection.devices[before])
+                else { continue }
+                (last, before) = (rules, device)
                 agenda.rules[word] |= rules
-                agenda.entries.append(
-                    Agenda.Entry(device: Int32(device), word: Int32(word), rules: rules))
+                for kind in kinds {
+                    let some = rules & program.groupMasks[kind.rawValue * words + word]
+                    let group = Int(detection.devices[device][kind])
+                    guard some != 0, group >= 0 else { continue }
+                    asked[agenda.first[kind.rawValue] + group * words + word] |= some
+                }
             }
         }
     }
@@ -159,7 +199,13 @@ extension RuleEngine {
             agenda.subjects.append(contentsOf: 0..<deviceCount)
             return
         }
-        appendAdmitted(index)
+        if agenda.has(index) {
+            let bit = UInt64(1) << UInt64(index % 64)
+            for entry in agenda.entries
+            where Int(entry.word) == index / 64 && entry.rules & bit != 0 {
+                agenda.subjects.append(Int(entry.device))
+            }
+        }
         guard reject.silence > 0, !agenda.silent.isEmpty else { return }
         for device in agenda.silent where isSilent(Int(device), now, reject, detection) {
             agenda.subjects.append(Int(device))
@@ -172,49 +218,42 @@ extension RuleEngine {
         _ index: Int, _ kind: CohortKind, _ now: Int64, _ detection: borrowing Detection
     ) {
         agenda.subjects.removeAll(keepingCapacity: true)
-        let reject = program.rejects[index]
         let count = detection.cohorts.count(kind)
-        if reject.isAlways {
+        if program.rejects[index].isAlways {
             agenda.subjects.append(contentsOf: 0..<count)
             return
         }
-        appendAdmitted(index)
-        if reject.silence > 0 {
+        let words = program.words
+        let first = agenda.first[kind.rawValue] + index / 64
+        let bit = UInt64(1) << UInt64(index % 64)
+        var isAsked = agenda.has(index)
+        if program.rejects[index].silence > 0, !agenda.silent.isEmpty {
+            let reject = program.rejects[index]
             for device in agenda.silent where isSilent(Int(device), now, reject, detection) {
-                agenda.subjects.append(Int(device))
+                let group = Int(detection.devices[Int(device)][kind])
+                guard group >= 0 else { continue }
+                agenda.asked[first + group * words] |= bit
+                isAsked = true
             }
-        }
-        for place in agenda.subjects.indices {
-            agenda.subjects[place] = Int(detection.devices[agenda.subjects[place]][kind])
         }
         let (stride, local) = (groupStates[kind.rawValue].stride, program.rules[index].local)
-        let isQuiet = groupStates[kind.rawValue].busy[local] == 0 && reject.heldInGroup.isEmpty
-        for subject in 0..<(isQuiet ? 0 : count) {
-            let isBusy = groupStates[kind.rawValue].phases[subject * stride + local] != 0
-            if isBusy || !reject.heldInGroup.isEmpty && isHeld(reject, kind, subject) {
-                agenda.subjects.append(subject)
-            }
-        }
-        sortSubjects()
-    }
-
-    private mutating func appendAdmitted(_ index: Int) {
-        guard agenda.has(index) else { return }
-        for entry in agenda.entries
-        where Int(entry.word) == index / 64 && entry.rules & (1 << UInt64(index % 64)) != 0 {
-            agenda.subjects.append(Int(entry.device))
+        let isBusy = groupStates[kind.rawValue].busy[local] > 0
+        let mayBeHeld = !program.rejects[index].heldInGroup.isEmpty
+        guard isAsked || isBusy || mayBeHeld else { return }
+        for group in 0..<count
+        where agenda.asked[first + group * words] & bit != 0
+            || isBusy && groupStates[kind.rawValue].phases[group * stride + local] != 0
+            || mayBeHeld && isHeld(program.rejects[index], kind, group)
+        {
+            agenda.subjects.append(group)
         }
     }
 
     private mutating func sortSubjects() {
-        guard agenda.subjects.count > 1 else {
-            if agenda.subjects.first == -1 { agenda.subjects.removeAll(keepingCapacity: true) }
-            return
-        }
         agenda.subjects.sort()
         var kept = 0
         for subject in agenda.subjects
-        where subject >= 0 && (kept == 0 || agenda.subjects[kept - 1] != subject) {
+        where kept == 0 || agenda.subjects[kept - 1] != subject {
             agenda.subjects[kept] = subject
             kept += 1
         }

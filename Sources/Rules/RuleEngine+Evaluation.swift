@@ -143,7 +143,7 @@ extension RuleEngine {
             if leaf.fractional && value == value.rounded() { return .no }
             // Up to the last sample: of the time since nobody knows.
             return Truth(
-                registers.seen(at: place) &- registers.since(at: place)
+                registers[place].seen &- registers[place].since
                     >= Int32(clamping: leaf.window / 1_000))
         case .steady:
             return steady(leaf, now, time, number)
@@ -242,14 +242,9 @@ extension RuleEngine {
         let leaf = Int(feed.leaf)
         switch feed.kind {
         case .steady:
-            // After a hole in the series nothing is known of what lay in it.
-            let window = program.leaves[leaf].window
-            let last = devicePool.times[time]
-            let slice = now / max(window / Int64(Pool.slices - 1), 1)
-            if last == .min || slice - last >= Int64(Pool.slices) {
-                devicePool.times[time + 1] = now
-            }
-            devicePool.widen(value, at: now, window: window, timeAt: time, numbersAt: number)
+            devicePool.widen(
+                value, at: now, window: program.leaves[leaf].window, timeAt: time,
+                numbersAt: number)
         case .zscore:
             devicePool.numbers[number] =
                 score.z < 0 ? .nan : detection.zs[Int(score.z)][Int(feed.lane)]
@@ -730,11 +725,11 @@ enum Forecast {
     private static func roll(
         _ test: ForecastTest, to now: Int64, _ pool: inout Pool, timeAt: Int, at number: Int
     ) -> Bool {
-        let slices = Int64(Pool.points - 3)
-        let slice = now / slice(of: test)
+        let (slices, width) = (Int64(Pool.points - 3), slice(of: test))
         let last = pool.times[timeAt]
         // A partition that is behind the frontier adds to the slice in work.
-        guard slice > last else { return false }
+        guard last == .min || now >= (last + 1) * width else { return false }
+        let slice = now / width
         if last != .min {
             if pool.numbers[number + 1] > 0 {
                 let mean = pool.numbers[number] / pool.numbers[number + 1]

@@ -95,7 +95,7 @@ extension RuleEngine {
     ) -> Bool {
         let rule = program.rules[index]
         guard let group = rule.group else { return false }
-        let sources = rule.sources.filter { program.rules[$0].group == nil }
+        let sources = program.sources[index].filter { program.rules[$0].group == nil }
         guard !sources.isEmpty else { return false }
         let place = subject * groupStates[group.rawValue].stride + rule.local
         // What was explained stays so when the device leaves the roster a day later.

@@ -1,5 +1,6 @@
 import Detection
 import Fleet
+import RollingStatistics
 import Telemetry
 
 /// Cohorts whose members some leaf compares, each with the devices that are judged within it.
@@ -117,15 +118,16 @@ extension RuleEngine {
         var high = -Float.infinity
         let required = leaf.required.rawValue
         // Longer than any value is taken for a present one.
-        let oldest = now - 901_000
+        let oldest = Int32(clamping: (now - 901_000) / 1_000 - RuleEngine.firstSecond)
         let stride = program.registerGroups * 16
         for member in detection.cohorts.members(kind, cohort) {
             let device = Int(member.value)
             guard gates[device].rawValue & required == required else { continue }
             let place = device * stride + Int(leaf.register)
-            var value = valueAt(place)
+            let newest = registers[place]
+            var value = newest.value
             // Not a number is less than nothing.
-            guard value == value, seenAt(place) >= oldest else { continue }
+            guard value == value, newest.seen >= oldest else { continue }
             if leaf.peer.frozenOffset {
                 guard let offset = knownOffset(leaf, device, cohort) else { continue }
                 value -= offset

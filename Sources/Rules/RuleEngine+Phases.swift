@@ -132,7 +132,7 @@ extension RuleEngine {
 extension RuleEngine {
     /// The rule that explains `subject` away now, if one does.
     func inhibitor(of index: Int, _ subject: Int, _ detection: borrowing Detection) -> Int? {
-        for source in program.rules[index].sources where source != index {
+        for source in program.sources[index] where source != index {
             let group = program.rules[source].group
             guard let above = ancestor(of: index, subject, group, detection) else { continue }
             if isActive(source, above, for: index) { return source }
@@ -187,7 +187,7 @@ extension RuleEngine {
         _ directory: Directory, symptom: String? = nil
     ) {
         let rule = program.rules[source]
-        guard !rule.targets.isEmpty else { return }
+        guard !program.targets[source].isEmpty else { return }
         let symptom = symptom ?? book.rules[rule.rule].symptom
         let members: [Int] =
             rule.group.map {
@@ -196,7 +196,7 @@ extension RuleEngine {
         let why =
             "explained by \(book.rules[rule.rule].id) on "
             + entity(rule.group, subject, detection, directory).description
-        for target in rule.targets
+        for target in program.targets[source]
         where target != source && covers(source, target, symptom: symptom) {
             var done: Set<Int> = []
             for member in members {

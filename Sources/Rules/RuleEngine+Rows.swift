@@ -125,7 +125,6 @@ extension RuleEngine {
     private mutating func take(
         _ increase: Increase, _ plan: GroupPlan, _ device: Int, _ time: Int64
     ) {
-        guard plan.feedLanes & (1 << UInt16(increase.lane)) != 0 else { return }
         for place in Int(plan.firstFeed)..<Int(plan.feedEnd) {
             let feed = program.feeds[place]
             guard feed.kind == .delta, feed.lane == Int32(increase.lane) else { continue }

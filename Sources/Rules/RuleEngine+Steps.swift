@@ -357,40 +357,47 @@ extension RuleEngine {
         _ leaf: CompiledLeaf, _ group: CohortKind, _ subject: Int32, _ now: Int64,
         _ detection: borrowing Detection
     ) -> Float? {
+        var scratch = exchange(&self.scratch, with: [])
+        defer { self.scratch = scratch }
         scratch.removeAll(keepingCapacity: true)
+        let stride = program.registerGroups * 16
+        // Who brought a value so lately is counted, and the value is not stale.
+        let lately = now - min(90_000, detection.settings.carryJobFor - 1)
         for member in detection.cohorts.members(group, subject) {
             let device = Int(member.value)
-            guard isCounted(device, now, detection) else { continue }
-            let place = device * program.registerGroups * 16 + Int(leaf.register)
+            let place = device * stride + Int(leaf.register)
             let value = valueAt(place)
             guard !value.isNaN else { continue }
-            let age = now - seenAt(place)
-            guard age <= 90_000 || age <= staleAfter(leaf.isSlow, device, detection) else {
-                continue
+            let seen = seenAt(place)
+            if seen >= lately {
+                guard !detection.devices[device].isRetired else { continue }
+            } else {
+                guard isCounted(device, now, detection),
+                    now - seen <= staleAfter(leaf.isSlow, device, detection)
+                else { continue }
             }
             scratch.append(value)
         }
-        guard !scratch.isEmpty else { return nil }
-        guard let wanted = leaf.aggregate, wanted != .median else {
-            return Peers.median(of: &scratch)
-        }
-        scratch.sort()
         let count = scratch.count
+        guard count > 0 else { return nil }
+        switch leaf.aggregate ?? .median {
+        case .median: return Peers.median(of: &scratch)
+        case .sum: return scratch.reduce(0, +)
+        case .mean: return scratch.reduce(0, +) / Float(count)
+        case .min: return scratch.reduce(.infinity) { min($0, $1) }
+        case .max: return scratch.reduce(-.infinity) { max($0, $1) }
+        case .p10, .p90, .spread: scratch.sort()
+        }
         func quantile(_ share: Float) -> Float {
             let place = share * Float(count - 1)
             let low = Int(place)
             let high = min(low + 1, count - 1)
             return scratch[low] + (scratch[high] - scratch[low]) * (place - Float(low))
         }
-        switch wanted {
-        case .median: return quantile(0.5)
-        case .p10: return quantile(0.1)
-        case .p90: return quantile(0.9)
-        case .spread: return quantile(0.9) - quantile(0.1)
-        case .min: return scratch[0]
-        case .max: return scratch[count - 1]
-        case .sum: return scratch.reduce(0, +)
-        case .mean: return scratch.reduce(0, +) / Float(count)
+        return switch leaf.aggregate {
+        case .p10: quantile(0.1)
+        case .p90: quantile(0.9)
+        default: quantile(0.9) - quantile(0.1)
         }
     }
 }

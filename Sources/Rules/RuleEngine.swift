@@ -77,12 +77,12 @@ package struct RuleEngine: ~Copyable {
 
     /// The newest value at `place`; NaN where there was none.
     @inline(__always)
-    func valueAt(_ place: Int) -> Float { registers.value(at: place) }
+    func valueAt(_ place: Int) -> Float { registers[place].value }
 
     /// When the value at `place` was seen, milliseconds.
     @inline(__always)
     func seenAt(_ place: Int) -> Int64 {
-        (Int64(registers.seen(at: place)) + RuleEngine.firstSecond) * 1_000
+        (Int64(registers[place].seen) + RuleEngine.firstSecond) * 1_000
     }
 
     /// Steps made up for at most after a jump of event time; ten minutes of them.

@@ -2,17 +2,22 @@
 ///
 /// Sixteen metrics make a group, the unit that the statistics kernel works on: metric `m` stands in
 /// lane `m % 16` of group `m / 16`.
-package struct Metric: RawRepresentable, Hashable, Codable, Sendable {
-    package let rawValue: UInt16
+///
+/// Public, so that it is inlined.
+public struct Metric: RawRepresentable, Hashable, Codable, Sendable {
+    /// The number; canonical metrics come first.
+    public let rawValue: UInt16
 
-    @inlinable @inline(__always) package init(rawValue: UInt16) { self.rawValue = rawValue }
+    /// The metric of a number.
+    public init(rawValue: UInt16) { self.rawValue = rawValue }
 
-    @inlinable @inline(__always) package init(group: Int, lane: Int) {
-        rawValue = UInt16(group * 16 + lane)
-    }
+    /// The metric in a lane of a group.
+    public init(group: Int, lane: Int) { rawValue = UInt16(group * 16 + lane) }
 
-    @inlinable @inline(__always) package var group: Int { Int(rawValue >> 4) }
-    @inlinable @inline(__always) package var lane: Int { Int(rawValue & 15) }
+    /// The unit of sixteen that it belongs to.
+    public var group: Int { Int(rawValue >> 4) }
+    /// Its place in the group, 0 … 15.
+    public var lane: Int { Int(rawValue & 15) }
 }
 
 /// What the numbers of a metric mean.

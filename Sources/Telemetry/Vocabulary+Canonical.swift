@@ -1,58 +1,58 @@
 extension Metric {
     // Group 0: what nearly every accelerator reports on every tick.
-    @inlinable package static var utilBusy: Metric { Metric(rawValue: 0) }
-    @inlinable package static var utilSM: Metric { Metric(rawValue: 1) }
-    @inlinable package static var utilTensor: Metric { Metric(rawValue: 2) }
-    @inlinable package static var utilMembw: Metric { Metric(rawValue: 3) }
-    @inlinable package static var memUsed: Metric { Metric(rawValue: 4) }
-    @inlinable package static var memUsedRatio: Metric { Metric(rawValue: 5) }
-    @inlinable package static var powerDraw: Metric { Metric(rawValue: 6) }
-    @inlinable package static var powerRatio: Metric { Metric(rawValue: 7) }
-    @inlinable package static var tempCore: Metric { Metric(rawValue: 8) }
-    @inlinable package static var tempMem: Metric { Metric(rawValue: 9) }
-    @inlinable package static var clockCore: Metric { Metric(rawValue: 10) }
-    @inlinable package static var clockMem: Metric { Metric(rawValue: 11) }
-    @inlinable package static var throttleReasons: Metric { Metric(rawValue: 12) }
-    @inlinable package static var linkBytes: Metric { Metric(rawValue: 13) }
-    @inlinable package static var pcieBytes: Metric { Metric(rawValue: 14) }
-    @inlinable package static var fanRatio: Metric { Metric(rawValue: 15) }
+    package static let utilBusy = Metric(rawValue: 0)
+    package static let utilSM = Metric(rawValue: 1)
+    package static let utilTensor = Metric(rawValue: 2)
+    package static let utilMembw = Metric(rawValue: 3)
+    package static let memUsed = Metric(rawValue: 4)
+    package static let memUsedRatio = Metric(rawValue: 5)
+    package static let powerDraw = Metric(rawValue: 6)
+    package static let powerRatio = Metric(rawValue: 7)
+    package static let tempCore = Metric(rawValue: 8)
+    package static let tempMem = Metric(rawValue: 9)
+    package static let clockCore = Metric(rawValue: 10)
+    package static let clockMem = Metric(rawValue: 11)
+    package static let throttleReasons = Metric(rawValue: 12)
+    package static let linkBytes = Metric(rawValue: 13)
+    package static let pcieBytes = Metric(rawValue: 14)
+    package static let fanRatio = Metric(rawValue: 15)
 
     // Group 1: limits, counters and states, which change rarely.
-    @inlinable package static var memTotal: Metric { Metric(rawValue: 16) }
-    @inlinable package static var powerLimit: Metric { Metric(rawValue: 17) }
-    @inlinable package static var clockCoreMax: Metric { Metric(rawValue: 18) }
-    @inlinable package static var tempMargin: Metric { Metric(rawValue: 19) }
-    @inlinable package static var energyTotal: Metric { Metric(rawValue: 20) }
-    @inlinable package static var throttleThermalTime: Metric { Metric(rawValue: 21) }
-    @inlinable package static var throttlePowerTime: Metric { Metric(rawValue: 22) }
-    @inlinable package static var eccCorrected: Metric { Metric(rawValue: 23) }
-    @inlinable package static var eccUncorrected: Metric { Metric(rawValue: 24) }
-    @inlinable package static var eccSRAMUncorrected: Metric { Metric(rawValue: 25) }
-    @inlinable package static var remapUncorrected: Metric { Metric(rawValue: 26) }
-    @inlinable package static var remapCorrected: Metric { Metric(rawValue: 27) }
-    @inlinable package static var remapPending: Metric { Metric(rawValue: 28) }
-    @inlinable package static var remapFailed: Metric { Metric(rawValue: 29) }
-    @inlinable package static var pcieReplays: Metric { Metric(rawValue: 30) }
-    @inlinable package static var linkErrors: Metric { Metric(rawValue: 31) }
+    package static let memTotal = Metric(rawValue: 16)
+    package static let powerLimit = Metric(rawValue: 17)
+    package static let clockCoreMax = Metric(rawValue: 18)
+    package static let tempMargin = Metric(rawValue: 19)
+    package static let energyTotal = Metric(rawValue: 20)
+    package static let throttleThermalTime = Metric(rawValue: 21)
+    package static let throttlePowerTime = Metric(rawValue: 22)
+    package static let eccCorrected = Metric(rawValue: 23)
+    package static let eccUncorrected = Metric(rawValue: 24)
+    package static let eccSRAMUncorrected = Metric(rawValue: 25)
+    package static let remapUncorrected = Metric(rawValue: 26)
+    package static let remapCorrected = Metric(rawValue: 27)
+    package static let remapPending = Metric(rawValue: 28)
+    package static let remapFailed = Metric(rawValue: 29)
+    package static let pcieReplays = Metric(rawValue: 30)
+    package static let linkErrors = Metric(rawValue: 31)
 
     // Group 2: links, host and workload.
-    @inlinable package static var pcieGenRatio: Metric { Metric(rawValue: 32) }
-    @inlinable package static var pcieWidthRatio: Metric { Metric(rawValue: 33) }
-    @inlinable package static var linkHealth: Metric { Metric(rawValue: 34) }
-    @inlinable package static var utilOccupancy: Metric { Metric(rawValue: 35) }
-    @inlinable package static var tempInlet: Metric { Metric(rawValue: 36) }
-    @inlinable package static var hostDevicesVisible: Metric { Metric(rawValue: 37) }
-    @inlinable package static var jobStepTime: Metric { Metric(rawValue: 38) }
-    @inlinable package static var jobMFU: Metric { Metric(rawValue: 39) }
-    @inlinable package static var jobInputWait: Metric { Metric(rawValue: 40) }
-    @inlinable package static var inferRPS: Metric { Metric(rawValue: 41) }
-    @inlinable package static var inferQueue: Metric { Metric(rawValue: 42) }
-    @inlinable package static var inferP99: Metric { Metric(rawValue: 43) }
-    @inlinable package static var telUp: Metric { Metric(rawValue: 44) }
-    @inlinable package static var telScrapeLatency: Metric { Metric(rawValue: 45) }
-    @inlinable package static var telPayload: Metric { Metric(rawValue: 46) }
+    package static let pcieGenRatio = Metric(rawValue: 32)
+    package static let pcieWidthRatio = Metric(rawValue: 33)
+    package static let linkHealth = Metric(rawValue: 34)
+    package static let utilOccupancy = Metric(rawValue: 35)
+    package static let tempInlet = Metric(rawValue: 36)
+    package static let hostDevicesVisible = Metric(rawValue: 37)
+    package static let jobStepTime = Metric(rawValue: 38)
+    package static let jobMFU = Metric(rawValue: 39)
+    package static let jobInputWait = Metric(rawValue: 40)
+    package static let inferRPS = Metric(rawValue: 41)
+    package static let inferQueue = Metric(rawValue: 42)
+    package static let inferP99 = Metric(rawValue: 43)
+    package static let telUp = Metric(rawValue: 44)
+    package static let telScrapeLatency = Metric(rawValue: 45)
+    package static let telPayload = Metric(rawValue: 46)
     /// The last fault code that a sticky gauge showed; its transitions become faults.
-    @inlinable package static var faultCode: Metric { Metric(rawValue: 47) }
+    package static let faultCode = Metric(rawValue: 47)
 }
 
 extension Vocabulary {

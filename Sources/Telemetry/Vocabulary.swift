@@ -3,15 +3,15 @@
 /// Canonical metrics come first and never change their number within a release. A name that no
 /// table knows becomes an opaque series, so that custom silicon can be ruled on at once; their
 /// number is bounded, and what does not fit is counted.
-package struct Vocabulary: Sendable {
+public struct Vocabulary: Sendable {
     package private(set) var definitions: [MetricDefinition]
     private var byName: [String: Metric]
     /// Names refused because the table of opaque metrics was full.
     package private(set) var refused: UInt64 = 0
 
     /// 16 groups: 3 canonical and 13 for whatever else a site sends.
-    @inlinable @inline(__always) package static var groupsMax: Int { 16 }
-    @inlinable @inline(__always) package static var metricsMax: Int { groupsMax * 16 }
+    public static var groupsMax: Int { 16 }
+    package static var metricsMax: Int { groupsMax * 16 }
 
     package init() {
         definitions = Vocabulary.canonical

@@ -77,8 +77,8 @@ import Testing
         }
         for place in slow.indices {
             let found = Slow(
-                value: registers.value(at: place), seen: registers.seen(at: place),
-                since: registers.since(at: place))
+                value: registers[place].value, seen: registers[place].seen,
+                since: registers[place].since)
             #expect(found == slow[place], "\(set), seed \(seed), place \(place)")
         }
     }
@@ -92,9 +92,9 @@ import Testing
             SIMD16(repeating: 7), 1 << 15, second: 3, gapMax: 1, at: 0, planes: none.span,
             marks: &marks)
         registers.grow(to: 16 * 5_000)
-        #expect(registers.value(at: 15) == 7 && registers.seen(at: 15) == 3)
-        #expect(registers.value(at: 14).isNaN && registers.seen(at: 14) == .min)
-        #expect(registers.value(at: 79_999).isNaN && registers.since(at: 79_999) == .min)
+        #expect(registers[15].value == 7 && registers[15].seen == 3)
+        #expect(registers[14].value.isNaN && registers[14].seen == .min)
+        #expect(registers[79_999].value.isNaN && registers[79_999].since == .min)
         #expect(registers.bytes == 5_000 * 192 && marks == .zero)
     }
 

@@ -42,6 +42,12 @@ LANES_INLINE unsigned short lanes_bits(lanes_int mask)
     __builtin_memcpy(&result, &bits, 2);
     return result;
 }
+/// Bit i of the result says that lane i of the vector `seen` lies `age` or more before `now`.
+LANES_INLINE unsigned short lanes_aged(const void *seen, int now, int age)
+{
+    const lanes_int times = *(const lanes_stored_int *)seen;
+    return lanes_bits((lanes_int)((unsigned)now - (lanes_unsigned)times) >= age);
+}
 /// One limit on each of sixteen lanes: a value between `low` and `high`, exclusive, that has been
 /// the same for `still` seconds may break it. NaN where there is no such limit.
 struct lanes_plane {
