@@ -41,9 +41,6 @@ public struct DeviceState: Sendable {
         set { groups[kind.rawValue] = newValue }
     }
 
-    /// Whether both stand in the same groups.
-    public func isBeside(_ other: DeviceState) -> Bool { groups == other.groups }
-
     /// Notes a sample, newer than any before.
     mutating func heard(at time: Int64) {
         // What was before the first one, our own outage among it, says nothing of its cadence.

@@ -36,7 +36,7 @@ extension RuleEngine {
         where !has(clause, bits) {
             // What was true for a while must be seen to end; who learns must learn.
             return admission.learning >= 0 && has(Int(admission.learning), bits)
-                || admission.isHeld && isHeld(admission, device)
+                || isHeld(admission, device)
         }
         return true
     }
@@ -47,7 +47,9 @@ extension RuleEngine {
         return common[0] | common[1] | common[2] | common[3] != 0
     }
 
-    private func isHeld(_ admission: Admission, _ device: Int) -> Bool {
+    /// Whether something that the rule waits for has begun on a device.
+    func isHeld(_ admission: Admission, _ device: Int) -> Bool {
+        guard admission.isHeld else { return false }
         for held in Int(admission.firstHeld)..<Int(admission.heldEnd) {
             let place = device * devicePool.timeStride + Int(program.heldTimes[held])
             if devicePool.times[place] != .min { return true }
@@ -118,12 +120,19 @@ struct Agenda {
     var silent: [Int32] = []
     /// Subjects of the rule in work.
     var subjects: [Int] = []
+    /// All subjects there may be: 0, 1, 2 and so on.
+    private var everyone: [Int] = []
     /// Rules that look once a minute look at this step.
     var isNewMinute = true
     var minute: Int64 = .min
 
     func has(_ rule: Int) -> Bool {
         rule / 64 < rules.count && rules[rule / 64] & (1 << UInt64(rule % 64)) != 0
+    }
+
+    mutating func listAll(_ count: Int) {
+        while everyone.count < count { everyone.append(everyone.count) }
+        subjects.append(contentsOf: everyone[..<count])
     }
 
     mutating func clear(words: Int, groups: (CohortKind) -> Int) {
@@ -162,32 +171,29 @@ extension RuleEngine {
     private mutating func gatherReady(_ detection: borrowing Detection) {
         var asked = exchange(&agenda.asked, with: [])
         defer { agenda.asked = asked }
-        let (words, kinds) = (program.words, program.groupKinds)
+        let (words, kinds, masks) = (program.words, program.groupKinds, program.groupMasks)
         for word in 0..<words {
             let stepMask = program.stepMask[word]
             let deviceMask = program.deviceMask[word]
-            var (last, before) = (UInt64(0), 0)
+            var all: UInt64 = 0
             for device in 0..<deviceCount {
-                let rules = ready[device * words + word] & stepMask
+                let rules = ready[device &* words &+ word] & stepMask
                 guard rules != 0 else { continue }
+                all |= rules
                 if rules & deviceMask != 0 {
                     agenda.entries.append(
                         Agenda.Entry(
                             device: Int32(device), word: Int32(word), rules: rules & deviceMask))
                 }
-                // Neighbours stand in the same groups and are ready for the same rules.
-                guard
-                    rules != last || !detection.devices[device].isBeside(detection.devices[before])
-                else { continue }
-                (last, before) = (rules, device)
-                agenda.rules[word] |= rules
                 for kind in kinds {
-                    let some = rules & program.groupMasks[kind.rawValue * words + word]
+                    let some = rules & masks[kind.rawValue &* words &+ word]
+                    guard some != 0 else { continue }
                     let group = Int(detection.devices[device][kind])
-                    guard some != 0, group >= 0 else { continue }
+                    guard group >= 0 else { continue }
                     asked[agenda.first[kind.rawValue] + group * words + word] |= some
                 }
             }
+            agenda.rules[word] |= all
         }
     }
 
@@ -196,7 +202,7 @@ extension RuleEngine {
         agenda.subjects.removeAll(keepingCapacity: true)
         let reject = program.rejects[index]
         if reject.isAlways || reject.isByMinute && agenda.isNewMinute {
-            agenda.subjects.append(contentsOf: 0..<deviceCount)
+            agenda.listAll(deviceCount)
             return
         }
         if agenda.has(index) {
@@ -220,7 +226,7 @@ extension RuleEngine {
         agenda.subjects.removeAll(keepingCapacity: true)
         let count = detection.cohorts.count(kind)
         if program.rejects[index].isAlways {
-            agenda.subjects.append(contentsOf: 0..<count)
+            agenda.listAll(count)
             return
         }
         let words = program.words

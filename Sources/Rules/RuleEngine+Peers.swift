@@ -119,12 +119,11 @@ extension RuleEngine {
         let required = leaf.required.rawValue
         // Longer than any value is taken for a present one.
         let oldest = Int32(clamping: (now - 901_000) / 1_000 - RuleEngine.firstSecond)
-        let stride = program.registerGroups * 16
+        let stride = program.registerGroups &* 16
         for member in detection.cohorts.members(kind, cohort) {
             let device = Int(member.value)
             guard gates[device].rawValue & required == required else { continue }
-            let place = device * stride + Int(leaf.register)
-            let newest = registers[place]
+            let newest = registers[device &* stride &+ Int(leaf.register)]
             var value = newest.value
             // Not a number is less than nothing.
             guard value == value, newest.seen >= oldest else { continue }
@@ -139,6 +138,158 @@ extension RuleEngine {
     }
 }
 
+// Who is compared with whom, and what they agree on.
+extension RuleEngine {
+    mutating func peer(
+        _ leaf: CompiledLeaf, _ value: Float, _ device: Int, _ now: Int64, _ isFiring: Bool,
+        _ detection: borrowing Detection
+    ) -> Truth {
+        let place = device * program.registerGroups * 16 + Int(leaf.register)
+        guard isPresent(leaf, device, place, now, detection),
+            let (kind, cohort) = cohort(of: leaf, device, detection)
+        else { return .unknown }
+        var own = value
+        if leaf.peer.frozenOffset {
+            guard let peers = agreement(leaf, kind, cohort, now, detection, offsets: false) else {
+                return .unknown
+            }
+            guard let offset = offset(leaf, value, device, cohort, now, peers, detection) else {
+                return .unknown
+            }
+            own -= offset
+        }
+        guard
+            let peers = agreement(
+                leaf, kind, cohort, now, detection, offsets: leaf.peer.frozenOffset)
+        else { return .unknown }
+        if leaf.peer.z.isNaN {
+            guard peers.median > 0 else { return .unknown }
+            return Truth(leaf.bound.holds(own / peers.median, isFiring: isFiring))
+        }
+        let z = peers.score(own, floor: leaf.peer.floor)
+        let limit = isFiring ? leaf.peer.z * 0.8 : leaf.peer.z
+        return Truth(limit < 0 ? z < limit : z > limit)
+    }
+
+    /// The value that the peers of a device have now.
+    mutating func peerMedian(
+        _ leaf: CompiledLeaf, _ device: Int, _ now: Int64, _ detection: borrowing Detection
+    ) -> Float? {
+        guard let (kind, cohort) = cohort(of: leaf, device, detection) else { return nil }
+        return agreement(leaf, kind, cohort, now, detection, offsets: false)?.median
+    }
+
+    func cohort(
+        of leaf: CompiledLeaf, _ device: Int, _ detection: borrowing Detection
+    ) -> (CohortKind, Int32)? {
+        for place in 0..<4 where leaf.peer.cohorts[place] >= 0 {
+            guard let kind = CohortKind(rawValue: Int(leaf.peer.cohorts[place])),
+                let found = cohort(kind, leaf, device, detection)
+            else { continue }
+            return found
+        }
+        return nil
+    }
+
+    private func cohort(
+        _ kind: CohortKind, _ leaf: CompiledLeaf, _ device: Int,
+        _ detection: borrowing Detection
+    ) -> (CohortKind, Int32)? {
+        let index = detection.devices[device][kind]
+        guard index >= 0,
+            detection.cohorts.members(kind, index).count >= leaf.peer.membersMin
+        else { return nil }
+        return (kind, index)
+    }
+
+    /// The offset of a device from its peers: the mean of its first half hour among them, then
+    /// frozen, because one that moves absorbs the drift that is looked for.
+    private mutating func offset(
+        _ leaf: CompiledLeaf, _ value: Float, _ device: Int, _ cohort: Int32, _ now: Int64,
+        _ peers: Peers, _ detection: borrowing Detection
+    ) -> Float? {
+        let time = device * devicePool.timeStride + Int(leaf.time)
+        let number = device * devicePool.numberStride + Int(leaf.number)
+        let isNew =
+            devicePool.times[time] == .min || devicePool.numbers[number + 2] != Float(cohort)
+        if isNew {
+            devicePool.times[time] = now
+            devicePool.numbers[number] = 0
+            devicePool.numbers[number + 1] = 0
+            devicePool.numbers[number + 2] = Float(cohort)
+        }
+        guard isLearned(leaf, device, cohort, now) else {
+            devicePool.numbers[number] += value - peers.median
+            devicePool.numbers[number + 1] += 1
+            return nil
+        }
+        return devicePool.numbers[number] / devicePool.numbers[number + 1]
+    }
+
+    /// Whether the offset of a device stands.
+    ///
+    /// Compared at less than half of the steps, as when a backlog is read whose partitions are apart
+    /// in time, it goes on learning: a few comparisons are worth no offset.
+    func isLearned(_ leaf: CompiledLeaf, _ device: Int, _ cohort: Int32, _ now: Int64) -> Bool {
+        let began = devicePool.times[device * devicePool.timeStride + Int(leaf.time)]
+        return began != .min && now - began >= 1_800_000
+            && knownOffset(leaf, device, cohort) != nil
+    }
+
+    /// The offset of a device from its peers where others may rely on it.
+    func knownOffset(_ leaf: CompiledLeaf, _ device: Int, _ cohort: Int32) -> Float? {
+        let number = device * devicePool.numberStride + Int(leaf.number)
+        let count = devicePool.numbers[number + 1]
+        guard count >= Self.comparisonsMin, devicePool.numbers[number + 2] == Float(cohort) else {
+            return nil
+        }
+        return devicePool.numbers[number] / count
+    }
+
+    /// Half of the steps of the half hour in which an offset is learned.
+    private static let comparisonsMin: Float = 180
+
+    /// Whether a value is of the time at which peers are compared.
+    ///
+    /// Partitions are read apart in time while a backlog lasts; what lies further apart than three
+    /// samples of a metric that moves from one to the next is not compared.
+    private func isPresent(
+        _ leaf: CompiledLeaf, _ device: Int, _ place: Int, _ now: Int64,
+        _ detection: borrowing Detection
+    ) -> Bool {
+        let interval = Int64(detection.devices[device].interval * 3_000)
+        let limit =
+            leaf.isSlow ? staleAfter(true, device, detection) : max(30_000, interval)
+        return seenAt(place) + limit >= now
+    }
+
+    /// Median and deviation of a cohort, computed once per step.
+    mutating func agreement(
+        _ leaf: CompiledLeaf, _ kind: CohortKind, _ cohort: Int32, _ now: Int64,
+        _ detection: borrowing Detection, offsets: Bool
+    ) -> Peers? {
+        if let known = peers.known(leaf.peerSlot, kind, cohort, offsets: offsets) { return known }
+        scratch.removeAll(keepingCapacity: true)
+        for member in detection.cohorts.members(kind, cohort) {
+            let other = Int(member.value)
+            let state = detection.devices[other]
+            // Who does not pass the gate of the rule, or was not heard of, is nobody's peer.
+            guard state.gates.isSuperset(of: leaf.required), !state.isRetired else { continue }
+            let place = other * program.registerGroups * 16 + Int(leaf.register)
+            var value = valueAt(place)
+            guard !value.isNaN, isPresent(leaf, other, place, now, detection) else { continue }
+            if offsets {
+                guard let offset = knownOffset(leaf, other, cohort) else { continue }
+                value -= offset
+            }
+            scratch.append(value)
+        }
+        let group = scratch.count >= leaf.peer.membersMin ? Peers(&scratch) : nil
+        peers.note(group, leaf.peerSlot, kind, cohort, offsets: offsets)
+        return group
+    }
+}
+
 extension CompiledLeaf {
     /// Whether one of several values between the two may lie as far from their median as it takes.
     fileprivate func mayDiffer(_ low: Float, _ high: Float) -> Bool {
@@ -149,5 +300,42 @@ extension CompiledLeaf {
         let mayBeBelow = bound.below.isNaN || !(low / high * 0.999 >= bound.below)
         let mayBeAbove = bound.above.isNaN || low <= 0 || !(high / low * 1.001 <= bound.above)
         return mayBeBelow && mayBeAbove
+    }
+}
+
+/// Cohorts looked at in this step.
+struct PeerCache {
+    private struct Entry {
+        var stamp: Int64 = .min
+        var peers: Peers?
+    }
+
+    /// The step in work; what was found in another one is not valid.
+    var stamp: Int64 = .min
+    /// By leaf, with offsets or without, and kind; then by cohort.
+    private var entries: [[Entry]]
+
+    init(slots: Int) {
+        entries = [[Entry]](repeating: [], count: slots * 2 * CohortKind.allCases.count)
+    }
+
+    private static func table(_ slot: Int32, _ kind: CohortKind, _ offsets: Bool) -> Int {
+        (Int(slot) * 2 + (offsets ? 1 : 0)) * CohortKind.allCases.count + kind.rawValue
+    }
+
+    /// What was found of a cohort in this step: nothing yet, too few members, or their agreement.
+    func known(_ slot: Int32, _ kind: CohortKind, _ cohort: Int32, offsets: Bool) -> Peers?? {
+        let table = PeerCache.table(slot, kind, offsets)
+        guard Int(cohort) < entries[table].count, entries[table][Int(cohort)].stamp == stamp
+        else { return nil }
+        return .some(entries[table][Int(cohort)].peers)
+    }
+
+    mutating func note(
+        _ peers: Peers?, _ slot: Int32, _ kind: CohortKind, _ cohort: Int32, offsets: Bool
+    ) {
+        let table = PeerCache.table(slot, kind, offsets)
+        while entries[table].count <= Int(cohort) { entries[table].append(Entry()) }
+        entries[table][Int(cohort)] = Entry(stamp: stamp, peers: peers)
     }
 }

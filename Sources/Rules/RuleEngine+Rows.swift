@@ -9,14 +9,13 @@ extension RuleEngine {
         _ applied: Range<Int>, of batch: SampleBatch, _ cursor: inout Cursor,
         _ detection: borrowing Detection, _ directory: Directory
     ) {
-        let planes = program.planes
-        let planSpan = program.plans
+        let (planes, plansOfGroups) = (program.planes, program.plans)
         let rows = batch.rows.span
         let lanes = batch.lanes.span
         let scores = detection.scores.span
         let increases = detection.increases.span
-        let plans = planSpan.span
-        let words = program.words
+        let plans = plansOfGroups.span
+        let (words, stride) = (program.words, program.registerGroups &* 16)
         let isFar = registers.bytes > LaneBlocks.cacheBytes
         for index in applied {
             if cursor.fault < batch.faults.count {
@@ -36,7 +35,7 @@ extension RuleEngine {
                     clamping: row.time.milliseconds / 1_000 - RuleEngine.firstSecond)
                 let isMarked = registers.store(
                     lanes[index], score.present, second: second, gapMax: RuleEngine.gapSeconds,
-                    at: device * program.registerGroups * 16 + plan.register,
+                    at: device &* stride &+ plan.register,
                     planes: planes.span.extracting(plan.planes), marks: &marks[device])
                 isChanged = isChanged || isMarked
             }
@@ -51,24 +50,38 @@ extension RuleEngine {
                 cursor.increase += 1
             }
             for word in 0..<words {
-                var rules =
-                    ready[device * words + word] & program.tickMask[group * words + word]
-                while rules != 0 {
-                    let rule = word * 64 + rules.trailingZeroBitCount
-                    rules &= rules - 1
-                    let asked = program.tickLanes[group * program.rules.count + rule]
-                    guard asked & score.present != 0 else { continue }
-                    let moment = Moment(
-                        time: row.time.milliseconds,
-                        partition: batch.partitions[Int(row.partition)], offset: row.offset)
-                    judge(rule, device, moment, detection, directory)
+                let rules =
+                    ready[device &* words &+ word] & program.tickMask[group &* words &+ word]
+                if rules != 0 {
+                    judge(rules, word, row, score.present, of: batch, detection, directory)
                 }
             }
         }
     }
 
+    /// The rules of one word that a device is ready for, at a tick of it.
+    ///
+    /// Seldom called, and so apart: its variables would push those of the loop out of registers.
+    @inline(never)
+    private mutating func judge(
+        _ rules: UInt64, _ word: Int, _ row: SampleBatch.Row, _ present: UInt16,
+        of batch: SampleBatch, _ detection: borrowing Detection, _ directory: Directory
+    ) {
+        var rules = rules
+        while rules != 0 {
+            let rule = word * 64 + rules.trailingZeroBitCount
+            rules &= rules - 1
+            let asked = program.tickLanes[Int(row.group) * program.rules.count + rule]
+            guard asked & present != 0 else { continue }
+            let moment = Moment(
+                time: row.time.milliseconds, partition: batch.partitions[Int(row.partition)],
+                offset: row.offset)
+            judge(rule, Int(row.device.value), moment, detection, directory)
+        }
+    }
+
     /// Asks for what is kept of a row that is judged soon.
-    @inline(__always)
+    @inline(never)
     private func prefetch(_ row: SampleBatch.Row) {
         let device = Int(row.device.value)
         let plan = program.plans[Int(row.group) & 15]
@@ -93,13 +106,14 @@ extension RuleEngine {
         let isOpen =
             gates.rawValue & rule.required == rule.required && gates.rawValue & rule.refused == 0
         guard isOpen || phase != 0, !detection.devices[device].isRetired else { return }
+        let wasHeld = isHeld(program.admissions[index], device)
         var truth = Truth.no
         if isOpen {
             truth = evaluate(
                 rule.root, device: device, now: moment.time, gates: gates, isFiring: phase >= 2,
                 detection)
         }
-        if program.admissions[index].isHeld { admit(device) }
+        if isHeld(program.admissions[index], device) != wasHeld { admit(device) }
         // A host that is silent itself says nothing of one of its devices.
         if truth == .yes, rule.hostPresent, !isHostPresent(device, moment.time, detection) {
             truth = .unknown
@@ -108,6 +122,7 @@ extension RuleEngine {
         drive(index, device, truth, moment, detection, directory)
     }
 
+    @inline(never)
     private mutating func feed(
         _ plan: GroupPlan, _ device: Int, _ time: Int64, _ score: Score, _ lanes: SIMD16<Float>,
         _ detection: borrowing Detection
@@ -122,6 +137,7 @@ extension RuleEngine {
         }
     }
 
+    @inline(never)
     private mutating func take(
         _ increase: Increase, _ plan: GroupPlan, _ device: Int, _ time: Int64
     ) {

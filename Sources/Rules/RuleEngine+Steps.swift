@@ -216,10 +216,11 @@ extension RuleEngine {
                 continue
             }
             guard isCounted(device, now, detection) else { continue }
+            let wasHeld = admission.map { isHeld($0, device) }
             let truth = evaluate(
                 Int(node.first), device: device, now: now,
                 gates: detection.devices[device].gates, isFiring: false, detection)
-            if admission?.isHeld == true { admit(device) }
+            if let admission, isHeld(admission, device) != wasHeld { admit(device) }
             tally.add(truth)
             guard truth == .yes else { continue }
             if !named.contains(device) { offenders.append(device) }

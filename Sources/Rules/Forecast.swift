@@ -1,0 +1,172 @@
+import Detection
+
+/// A straight line through the means of a window, and when it reaches a limit, in the numbers of a
+/// pool.
+///
+/// The line of Theil and Sen (Sen 1968): the median of the slopes between any two points, which a
+/// quarter of the points may miss by as much as they like.
+enum Forecast {
+    /// Whether the line through the means so far reaches the limit in time.
+    static func truth(
+        _ test: ForecastTest, _ pool: inout Pool, timeAt: Int, at number: Int
+    ) -> Truth {
+        // A line is worth its cost when there is a new point to draw it through.
+        if pool.numbers[number + 2].isNaN {
+            guard pool.times[timeAt] != .min else { return .unknown }
+            let truth = judge(test, pool, pool.times[timeAt], slice(of: test), number)
+            pool.numbers[number + 2] = Float(truth.rawValue)
+        }
+        return Truth(rawValue: UInt8(pool.numbers[number + 2])) ?? .unknown
+    }
+
+    /// - Returns: whether there is a new point.
+    @discardableResult
+    static func feed(
+        _ test: ForecastTest, _ value: Float, _ now: Int64, _ pool: inout Pool, timeAt: Int,
+        at number: Int
+    ) -> Bool {
+        let isNew = roll(test, to: now, &pool, timeAt: timeAt, at: number)
+        pool.numbers[number] += value
+        pool.numbers[number + 1] += 1
+        return isNew
+    }
+
+    private static func slice(of test: ForecastTest) -> Int64 {
+        max(test.window / Int64(Pool.points - 3), 1)
+    }
+
+    /// Closes the slice in work where `now` lies in a later one.
+    private static func roll(
+        _ test: ForecastTest, to now: Int64, _ pool: inout Pool, timeAt: Int, at number: Int
+    ) -> Bool {
+        let (slices, width) = (Int64(Pool.points - 3), slice(of: test))
+        let last = pool.times[timeAt]
+        // A partition that is behind the frontier adds to the slice in work.
+        guard last == .min || now >= (last + 1) * width else { return false }
+        let slice = now / width
+        if last != .min {
+            if pool.numbers[number + 1] > 0 {
+                let mean = pool.numbers[number] / pool.numbers[number + 1]
+                pool.numbers[number + 3 + Int(last % slices)] = mean
+            }
+            // Slices that were skipped have no mean.
+            for empty in 1..<max(min(slice - last, slices), 1) {
+                pool.numbers[number + 3 + Int((last + empty) % slices)] = .nan
+            }
+        }
+        pool.times[timeAt] = slice
+        pool.numbers[number] = 0
+        pool.numbers[number + 1] = 0
+        pool.numbers[number + 2] = .nan
+        return true
+    }
+
+    /// Whether the line through the last means reaches the limit in time.
+    static func judge(
+        _ test: ForecastTest, _ pool: borrowing Pool, _ slice: Int64, _ width: Int64,
+        _ number: Int
+    ) -> Truth {
+        guard let points = points(pool, slice, width, number) else { return .unknown }
+        // No line explains more than that of least squares, which costs a hundredth of this one.
+        guard explainable(points) > test.determinationMin - 0.001 else { return .no }
+        guard let line = line(through: points) else { return .no }
+        let perMinute = line.slope * 60
+        guard abs(perMinute) >= test.slopeMin, line.fit >= test.determinationMin else { return .no }
+        let seconds = (test.limit - line.level) / line.slope
+        // Beyond the limit already is not a forecast; another rule says so.
+        guard seconds >= 0, seconds * 1_000 <= Float(test.within) else { return .no }
+        return Truth(!levelsOff(test, pool, slice, number, rises: line.slope > 0))
+    }
+
+    /// Whether the course bends away from the limit, as after every start of work.
+    ///
+    /// Three groups of four means; where the second step is clearly smaller than the first one, the
+    /// rest is taken for a geometric series, which ends short of the limit or does not.
+    private static func levelsOff(
+        _ test: ForecastTest, _ pool: borrowing Pool, _ slice: Int64, _ number: Int, rises: Bool
+    ) -> Bool {
+        let slices = Int64(Pool.points - 3)
+        var means: [Float] = []
+        for group in 0..<3 {
+            var sum: Float = 0
+            var count: Float = 0
+            for back in Int64(1 + 4 * group)..<Int64(5 + 4 * group) where slice - back >= 0 {
+                let y = pool.numbers[number + 3 + Int((slice - back) % slices)]
+                guard !y.isNaN else { continue }
+                sum += y
+                count += 1
+            }
+            guard count >= 2 else { return false }
+            means.append(rises ? sum / count : -sum / count)
+        }
+        let (late, early) = (means[0] - means[1], means[1] - means[2])
+        guard early > 0, late < 0.7 * early else { return false }
+        let share = max(late, 0) / early
+        let end = means[0] + max(late, 0) * share / (1 - share)
+        return end < (rises ? test.limit : -test.limit)
+    }
+
+    /// The line of the leaf of one subject, as it stood when its last slice began.
+    static func line(
+        _ pool: borrowing Pool, at subject: Int, _ leaf: CompiledLeaf, _ now: Int64
+    ) -> (slope: Float, level: Float, fit: Float)? {
+        let width = max(leaf.forecast.window / Int64(Pool.points - 3), 1)
+        let found = points(
+            pool, now / width, width, subject * pool.numberStride + Int(leaf.number))
+        return found.flatMap { line(through: $0) }
+    }
+
+    /// The means of the window, in seconds before now; nil where there are too few.
+    private static func points(
+        _ pool: borrowing Pool, _ slice: Int64, _ width: Int64, _ number: Int
+    ) -> [(x: Float, y: Float)]? {
+        let slices = Int64(Pool.points - 3)
+        var points: [(x: Float, y: Float)] = []
+        points.reserveCapacity(Pool.points)
+        for back in Swift.stride(from: slices - 1, through: 1, by: -1) where slice - back >= 0 {
+            let y = pool.numbers[number + 3 + Int((slice - back) % slices)]
+            if !y.isNaN { points.append((-Float(back * width) * 0.001, y)) }
+        }
+        // Less than two thirds of the window is too little to draw a line through.
+        return points.count * 3 >= Int(slices) * 2 ? points : nil
+    }
+
+    private static func mean(_ points: [(x: Float, y: Float)]) -> (x: Float, y: Float) {
+        var sum: (x: Float, y: Float) = (0, 0)
+        for point in points { sum = (sum.x + point.x, sum.y + point.y) }
+        return (sum.x / Float(points.count), sum.y / Float(points.count))
+    }
+
+    /// The share of the variance that the line of least squares explains.
+    private static func explainable(_ points: [(x: Float, y: Float)]) -> Float {
+        let mean = mean(points)
+        var (xx, xy, yy): (Float, Float, Float) = (0, 0, 0)
+        for point in points {
+            let (x, y) = (point.x - mean.x, point.y - mean.y)
+            (xx, xy, yy) = (xx + x * x, xy + x * y, yy + y * y)
+        }
+        return xx > 0 && yy > 0 ? xy * xy / xx / yy : 0
+    }
+
+    /// The line of Theil and Sen: slope per second, the level now, and the share of the variance
+    /// that it explains.
+    private static func line(
+        through points: [(x: Float, y: Float)]
+    ) -> (slope: Float, level: Float, fit: Float)? {
+        var slopes: [Float] = []
+        slopes.reserveCapacity(points.count * points.count / 2)
+        for (index, a) in points.enumerated() {
+            for b in points[(index + 1)...] { slopes.append((b.y - a.y) / (b.x - a.x)) }
+        }
+        guard let slope = Peers.median(of: &slopes), slope != 0 else { return nil }
+        let mean = mean(points)
+        var total: Float = 0
+        var rest: Float = 0
+        for point in points {
+            let residual = point.y - (mean.y + slope * (point.x - mean.x))
+            total += (point.y - mean.y) * (point.y - mean.y)
+            rest += residual * residual
+        }
+        return (slope, mean.y - slope * mean.x, total > 0 ? max(0, 1 - rest / total) : 0)
+    }
+}
