@@ -97,7 +97,7 @@ extension Detection {
         while cursor.row < rows.count && frontier < due {
             let index = cursor.row
             scores[index] = Score()
-            if isFar { Detection.prefetch(index, rows, slotOf, devices, slots, newest) }
+            if isFar { Detection.prefetch(index, rows, slotOf, devices, slots, newest, counters) }
             let row = rows[index]
             let place = Int(row.device.value)
             let group = Int(row.group)
@@ -235,16 +235,28 @@ extension Detection {
     private static func prefetch(
         _ index: Int, _ rows: Span<SampleBatch.Row>, _ slotOf: Span<Int32>,
         _ devices: borrowing MutableSpan<DeviceState>, _ slots: borrowing MutableSpan<Slot>,
-        _ newest: borrowing MutableSpan<SIMD16<Float>>
+        _ newest: borrowing MutableSpan<SIMD16<Float>>,
+        _ counters: borrowing MutableSpan<Counter>
     ) {
-        let ahead = index + 8
-        guard ahead < rows.count else { return }
-        let device = Int(rows[ahead].device.value)
-        devices.prefetch(device, lines: 2)
-        let place = device * Vocabulary.groupsMax + Int(rows[ahead].group)
-        guard place < slotOf.count else { return }
-        slots.prefetch(Int(slotOf[place]))
-        newest.prefetch(Int(slotOf[place]))
+        if let slot = slot(of: index + 8, rows, slotOf) {
+            devices.prefetch(Int(rows[index + 8].device.value), lines: 2)
+            slots.prefetch(slot)
+            newest.prefetch(slot)
+        }
+        // By now it is known where the counters are.
+        guard let slot = slot(of: index + 3, rows, slotOf), slot < slots.count else { return }
+        counters.prefetch(Int(slots[slot].counters), lines: 4)
+    }
+
+    @inline(__always)
+    private static func slot(
+        of index: Int, _ rows: Span<SampleBatch.Row>, _ slotOf: Span<Int32>
+    ) -> Int? {
+        guard index < rows.count else { return nil }
+        let place =
+            Int(rows[index].device.value) * Vocabulary.groupsMax + Int(rows[index].group)
+        guard place < slotOf.count, slotOf[place] >= 0 else { return nil }
+        return Int(slotOf[place])
     }
 
     /// Makes all that a row touches, and empties the run.
