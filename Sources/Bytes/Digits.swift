@@ -1,5 +1,9 @@
 /// Decimal digits eight at a time, in the bytes of a word; the first digit is the lowest byte.
-package enum Digits {
+package typealias Digits = UInt64
+
+// Of a type of the standard library, because functions of our own types are not inlined in another
+// module, whatever they say.
+extension Digits {
     /// The bytes that are no ASCII digits, as the high bit of each; the lowest is exact.
     @inlinable @inline(__always)
     package static func others(_ word: UInt64) -> UInt64 {

@@ -1,10 +1,13 @@
+import CLanes
+
 /// How messages were laid out so far: a tree of literal bytes with slots for what changes.
 ///
-/// A program rather than a description: every step holds all that is needed to compare its literal,
-/// to read its number and to put that number into a lane, so that a message is read in one passage.
-/// It lies here because it runs over memory of its own and over the payload with one check a step.
+/// A program rather than a description: every step holds all that is needed to compare its literal
+/// and the number behind it at once, and to put the digits aside. The numbers of a message become
+/// values together, when its end is reached, for that goes two by two. It lies here because it runs
+/// over memory of its own and over a copy of the payload without a check a step.
 package struct LayoutTree: Sendable {
-    package enum Slot: UInt8, Sendable {
+    package enum Slot: UInt8, BitwiseCopyable, Sendable {
         case value, time, labels
         /// Nothing: more literal bytes follow.
         case more
@@ -27,6 +30,10 @@ package struct LayoutTree: Sendable {
             self.low = low
             self.high = high
         }
+
+        /// Of a number that is not to be looked at.
+        package static let none = Target(
+            lane: LayoutTree.noLane, scale: 1, low: -.infinity, high: .infinity)
     }
 
     /// The lane of a number that has none.
@@ -35,46 +42,54 @@ package struct LayoutTree: Sendable {
     /// Rows that one message may fill.
     package static var rowsMax: Int { 24 }
 
-    /// Literal bytes, and what stands behind them.
-    struct Step: Sendable {
-        let literal: Literal
-        var form = NumberForm()
-        var scale = 0.0
-        var low = 0.0
-        var high = 0.0
-        /// The first of the steps that may follow, and the next that may stand here instead: their
-        /// distance from the first of all in bytes; or -1.
-        var child = -1
-        var sibling = -1
-        var lane = LayoutTree.noLane
-        /// How many numbers stand before this one.
-        var ordinal: Int32 = 0
-        /// Of labels, the shortest and the longest seen, and the one before this; of an end, its
-        /// number in the first.
-        var shortest: Int32 = .max
-        var longest: Int32 = 0
-        var last: Int32 = 0
-        /// Bytes that stand before the number in any message, as far as is known.
-        var reach: Int32 = 0
+    /// Literal bytes, and what stands behind them: two lines of the cache.
+    struct Step: BitwiseCopyable, Sendable {
+        var window = Window()
+        /// The first of the steps that may follow, and the next that may stand here instead.
+        ///
+        /// Their distance from the first of all in bytes; or -1. In place of a child an end has its
+        /// number.
+        var child: Int32 = -1
+        var sibling: Int32 = -1
+        /// Bytes of the literal.
+        let length: UInt8
         let slot: Slot
-        var isAimed = false
 
         static var size: Int { MemoryLayout<Step>.stride }
 
-        init(slot: Slot, literal: Literal) {
+        init(slot: Slot, literal: Span<UInt8>) {
             self.slot = slot
-            self.literal = literal
+            length = UInt8(literal.count)
+            window = Window(literal: literal)
+        }
+
+        mutating func expect(_ text: Span<UInt8>, _ width: Int) {
+            window.expect(text, width, literal: Int(length))
         }
     }
 
-    /// What a message says besides its literals, or how far one came.
+    /// What is known of a step beside what is needed to follow it.
+    private struct Note: Sendable {
+        /// Rises with each number of another form than the guess; see `missed`.
+        var misses: Int32 = 0
+        /// The message in which it rose last.
+        var clock: UInt32 = 0
+        /// Of labels, the shortest and the longest seen, and the one before this.
+        var shortest: Int = .max
+        var longest = 0
+        var last = 0
+    }
+
+    /// What a message says besides its numbers, or how far one came.
     package struct Found: Sendable {
         /// The number of the end that was reached, or -1.
         package internal(set) var shape = -1
-        /// Whether every number lies within the range of its target.
-        package internal(set) var isSound = true
+        /// Where labels begin whose end must be found by somebody else; or -1.
+        package internal(set) var labelsStart = -1
         package internal(set) var labels = 0..<0
-        /// Where the time stands, empty where there is none, and its value; -1 where it is not a
+        /// What is to be added to the time that is among the numbers.
+        package internal(set) var timeBase: Int64 = 0
+        /// Where a time stands that is not among the numbers, and its value; -1 where it is not a
         /// plain integer of 64 bits.
         package internal(set) var time = 0..<0
         package internal(set) var timeInteger: Int64 = -1
@@ -82,150 +97,192 @@ package struct LayoutTree: Sendable {
         package internal(set) var isTimeWhole = false
         /// Where a number stands that must be read by somebody else; or -1.
         package internal(set) var question = -1
-        /// The step that is next, and where the message stands.
+        /// The step that is next, where the message stands, and how many numbers it had.
         var step = -1
         var position = 0
-        var clock: UInt32 = 0
+        var ordinal = 0
+        /// Whether that step needs a closer look.
+        var isAtDetour = false
+
+        /// Whether what stands behind the labels was not followed by a single step.
+        package mutating func isLostBehindLabels() -> Bool {
+            shape < 0 && !labels.isEmpty && position == labels.upperBound
+        }
 
         package init() {}
     }
 
-    private(set) var steps: [Step] = []
+    private var steps: [Step] = []
+    private var notes: [Note] = []
     private var first = -1
-    /// Lanes, the message's end in a copy, and its numbers; see `Place`.
-    private var room = [UInt64](repeating: 0, count: Place.numbers)
-    private var rowCount = 0
+    /// Numbers, as `Place` says; it lies at a multiple of 64 bytes.
+    private var room: [SIMD16<Float>]
+    /// By two numbers: their scales, the lowest values and the highest.
+    private var targets: [SIMD2<Double>] = []
+    /// By number: its lane.
+    private var lanes: [UInt16] = []
+    /// Numbers that are no run of digits with a dot: where they stand among all, and their values.
+    private var odd: [(ordinal: Int, value: Double)] = []
     /// Counts messages.
     private var clock: UInt32 = 0
     /// Bytes of all literals.
     package private(set) var literalCount = 0
 
-    /// Where things lie in `room`, in words.
+    /// Numbers that one message may have.
+    package static var numbersMax: Int { 1_024 }
+
+    /// Where things lie in `room`, in bytes.
     private enum Place {
-        /// A row more than a message may fill, for the numbers that have none.
-        static let lanes = (LayoutTree.rowsMax + 1) * 8
-        static let tail = lanes
-        /// Bytes that are looked at before a place, of those at the end, and of zeros behind them.
-        static let before = 16
-        static let kept = 128
-        static let behind = 128
-        static let numbers = tail + (before + kept + behind) / 8
+        static var values: Int { 0 }
+        /// Of each number sixteen digits, and what they are to be divided by.
+        static var slots: Int { values + LayoutTree.numbersMax * 8 }
+        static var slot: Int { 32 }
+        static var end: Int { slots + LayoutTree.numbersMax * slot }
     }
 
-    /// Widths that are none.
-    private enum Stop {
-        /// Something else stands there.
-        static let elsewhere = -1
-        /// The message is at its end.
-        static let finished = -2
-        /// Somebody else must read what stands there.
-        static let asked = -3
-    }
-
-    /// A step reads so far behind its place: a literal, the longest number and what stands behind.
-    private static let window = 64
-    /// Labels of so many lengths are tried at once.
-    private static let lengthsTried = 3
     /// Steps that may stand at one place: trying one after the other must stay cheap.
     private static let siblingsMax = 12
+    /// So many that a distance in bytes fits in 32 bits; settings ask for far fewer.
+    private static let stepsMax = 1 << 20
+    /// At one miss in ten and more a guess costs more than it saves.
+    private static let missesMax: Int32 = 80
+    private static let missCost: Int32 = 10
 
-    package init() {}
+    package init() {
+        room = Array(repeating: SIMD16(repeating: 0), count: Place.end / 64)
+    }
 
     package var isEmpty: Bool { first < 0 }
     package var count: Int { steps.count }
 
     package mutating func removeAll() {
         steps.removeAll(keepingCapacity: true)
+        notes.removeAll(keepingCapacity: true)
+        targets.removeAll(keepingCapacity: true)
+        lanes.removeAll(keepingCapacity: true)
         literalCount = 0
-        rowCount = 0
         first = -1
     }
 }
 
 extension LayoutTree {
-    /// Follows `payload` as far as it goes; the answer's `shape` is -1 where it leaves the tree.
+    /// Follows a message as far as it goes; the answer's `shape` is -1 where it leaves the tree.
+    ///
+    /// Where the answer has a `labelsStart`, it goes on by `goOn(labels:)`, and where it has a
+    /// `question`, by `answer`.
     @inline(__always)
-    package mutating func read(_ payload: Span<UInt8>) -> Found {
+    package mutating func read(_ message: borrowing Scratch) -> Found {
         var found = Found()
         found.step = first
         clock &+= 1
-        found.clock = clock
-        go(payload, &found)
+        if !odd.isEmpty { odd.removeAll(keepingCapacity: true) }
+        if first >= 0 { go(message, &found) }
         return found
+    }
+
+    /// Goes on behind labels of so many bytes; nil says that their end is to be searched for.
+    ///
+    /// A wrong end is harmless: labels are taken only if the same bytes were labels before.
+    @inline(__always)
+    package mutating func goOn(
+        labels length: Int?, _ message: borrowing Scratch, _ found: inout Found
+    ) {
+        let start = found.labelsStart
+        let index = found.step / Step.size
+        guard start >= 0 else { return }
+        found.labelsStart = -1
+        guard let length = length ?? search(index, message, start), length >= 0,
+            length <= message.count &- start
+        else { return }
+        found.labels = start..<start &+ length
+        found.position = start &+ length
+        found.step = Int(steps[index].child)
+        go(message, &found)
+    }
+
+    /// The length of the labels that begin at `start`: one that was seen, and is followed by what may
+    /// follow them.
+    @inline(never)
+    private mutating func search(
+        _ index: Int, _ message: borrowing Scratch, _ start: Int
+    ) -> Int? {
+        // Most producers' labels have one length for ever, and a topic's have few.
+        let note = notes[index]
+        if isFollowed(index, message, start &+ note.last) { return note.last }
+        let longest = min(note.longest, message.count &- start)
+        var length = note.shortest
+        while length <= longest {
+            if isFollowed(index, message, start &+ length) {
+                notes[index].last = length
+                return length
+            }
+            length &+= 1
+        }
+        return nil
+    }
+
+    @inline(__always)
+    private func isFollowed(_ index: Int, _ message: borrowing Scratch, _ end: Int) -> Bool {
+        guard end <= message.count else { return false }
+        return unsafe message.withText { text in
+            var next = Int(steps[index].child)
+            while next >= 0 {
+                let step = steps[next / Step.size]
+                if unsafe step.window.holdsLiteral(text + end, Int(step.length)) { return true }
+                next = Int(step.sibling)
+            }
+            return false
+        }
     }
 
     /// Goes on behind a number that was read elsewhere; nil says that it is none.
     @inline(never)
     package mutating func answer(
-        _ value: Double?, isWhole: Bool, end: Int, _ payload: Span<UInt8>, _ found: inout Found
+        _ value: Double?, isWhole: Bool, end: Int, _ message: borrowing Scratch,
+        _ found: inout Found
     ) {
         let index = found.step / Step.size
         guard found.question >= 0, index >= 0, index < steps.count else { return }
         let start = found.question
         found.question = -1
-        guard let value, end > start, end <= payload.count else {
-            found.step = steps[index].sibling
-            return go(payload, &found)
-        }
-        found.position = end
-        found.step = steps[index].child
-        if steps[index].slot == .time {
-            found.time = start..<end
-            found.timeInteger = -1
-            found.timeValue = value
-            found.isTimeWhole = isWhole
+        if let value, end > start, end <= message.count {
+            if steps[index].slot == .time {
+                found.time = start..<end
+                found.timeInteger = -1
+                found.timeValue = value
+                found.isTimeWhole = isWhole
+            }
+            odd.append((found.ordinal, value))
+            leaveFree(&found)
+            found.position = end
+            found.step = Int(steps[index].child)
         } else {
-            let scaled = value * steps[index].scale
-            found.isSound =
-                found.isSound && scaled >= steps[index].low && scaled <= steps[index].high
-            room[Place.numbers + Int(steps[index].ordinal)] = value.bitPattern
-            put(Float(scaled), inLane: Int(steps[index].lane))
+            found.step = Int(steps[index].sibling)
         }
-        go(payload, &found)
+        if found.step >= 0 { go(message, &found) }
     }
 
-    /// The numbers of a message that was read to its end, in their order.
+    /// Goes on until the end, until labels, or until somebody else must read what stands there.
+    private mutating func go(_ message: borrowing Scratch, _ found: inout Found) {
+        repeat {
+            Self.walk(steps, &room, message, &found)
+        } while found.isAtDetour && detour(message, &found)
+    }
+
     @inline(__always)
-    package func number(_ ordinal: Int) -> Double {
-        Double(bitPattern: room[Self.numbersPlace &+ ordinal])
-    }
-
-    private static var numbersPlace: Int { Place.numbers }
-
-    /// Puts another value in a lane of a message that was read to its end.
-    @inline(__always)
-    package mutating func put(_ value: Float, inLane lane: Int) {
-        let (word, shift) = (lane &>> 1, UInt64(truncatingIfNeeded: lane & 1 &* 32))
-        room[word] = room[word] & ~(0xFFFF_FFFF &<< shift) | UInt64(value.bitPattern) &<< shift
-    }
-
-    /// The lanes of a row of a message that was read to its end.
-    @inline(__always)
-    package func lanes(_ row: Int) -> SIMD16<Float> {
-        precondition(row >= 0 && row < LayoutTree.rowsMax, "a message fills so many rows at most")
-        return unsafe room.span.bytes.unsafeLoadUnaligned(
-            fromUncheckedByteOffset: row &* 64, as: SIMD16<Float>.self)
-    }
-
-    private mutating func go(_ payload: Span<UInt8>, _ found: inout Found) {
-        let rows = rowCount
-        let isFirst = found.position == 0
-        unsafe steps.withUnsafeMutableBufferPointer { steps in
-            unsafe room.withUnsafeMutableBytes { room in
-                unsafe payload.withUnsafeBytes { payload in
+    private static func walk(
+        _ steps: [Step], _ room: inout [SIMD16<Float>], _ message: borrowing Scratch,
+        _ found: inout Found
+    ) {
+        var room = room.mutableSpan
+        unsafe message.bytes.span.withUnsafeBytes { bytes in
+            unsafe steps.span.withUnsafeBytes { steps in
+                unsafe room.withUnsafeMutableBytes { room in
                     guard let path = steps.baseAddress, let room = room.baseAddress,
-                        let start = payload.baseAddress
+                        let bytes = bytes.baseAddress
                     else { return }
-                    if isFirst {
-                        for row in 0..<rows {
-                            unsafe room.storeBytes(
-                                of: SIMD16<Float>(repeating: .nan), toByteOffset: row &* 64,
-                                as: SIMD16<Float>.self)
-                        }
-                    }
                     unsafe Walk(
-                        path: UnsafeMutableRawPointer(path), room: room, payload: start,
-                        count: payload.count
+                        path: path, room: room, text: bytes + Scratch.front, count: message.count
                     )
                     .go(&found)
                 }
@@ -234,255 +291,263 @@ extension LayoutTree {
     }
 
     /// One passage of one message; it lives no longer than the pointers it is given.
+    ///
+    /// Nothing checks that the message goes on: behind it stand zeros, and no literal holds a zero.
     @unsafe
     private struct Walk {
-        let path: UnsafeMutableRawPointer
+        let path: UnsafeRawPointer
         let room: UnsafeMutableRawPointer
-        let payload: UnsafeRawPointer
+        let text: UnsafeRawPointer
         let count: Int
-
-        /// Where the message would begin, were it continued to the left from the copy of its end.
-        @inline(__always)
-        var tail: UnsafeRawPointer {
-            let kept = unsafe UInt(bitPattern: room) &+ UInt(Place.tail * 8 + Place.before)
-            let skipped = unsafe UInt(bitPattern: max(count &- Place.kept, 0))
-            return unsafe UnsafeRawPointer(bitPattern: kept &- skipped) ?? payload
-        }
-
-        /// Copies the last bytes, between zeros: only these are read beyond the end.
-        @inline(never)
-        func copyTail() {
-            let kept = unsafe min(count, Place.kept)
-            let place = unsafe room + Place.tail * 8
-            unsafe place.initializeMemory(as: UInt8.self, repeating: 0, count: Place.before)
-            unsafe (place + Place.before).copyMemory(
-                from: payload + (count &- kept), byteCount: kept)
-            unsafe (place + Place.before + kept).initializeMemory(
-                as: UInt8.self, repeating: 0, count: Place.behind)
-        }
-
-        @inline(__always)
-        func step(_ distance: Int) -> UnsafeMutablePointer<Step> {
-            unsafe (path + distance).assumingMemoryBound(to: Step.self)
-        }
 
         @inline(never)
         func go(_ found: inout Found) {
-            var base = unsafe payload
-            var place = unsafe base + found.position
-            var limit = unsafe base + (count &- LayoutTree.window)
+            let path = unsafe path
+            var place = unsafe text + found.position
+            var slot = unsafe room + (Place.slots &+ found.ordinal &* Place.slot)
             var next = found.step
-            while next >= 0 {
-                if unsafe place > limit {
-                    guard unsafe base == payload, unsafe place - base <= count else { return }
-                    unsafe copyTail()
-                    let position = unsafe place - base
-                    unsafe base = tail
-                    unsafe place = base + position
-                    unsafe limit = base + count
-                }
-                let step = unsafe step(next)
-                let start = unsafe place + step.pointee.literal.length
-                guard unsafe step.pointee.literal.stands(at: place) else {
-                    unsafe next = step.pointee.sibling
+            found.isAtDetour = true
+            while true {
+                let step = unsafe (path + next).assumingMemoryBound(to: Step.self)
+                guard unsafe lanes_fits(place, step) != 0 else { break }
+                let end = unsafe place + Int(step.pointee.window.advance)
+                if unsafe _fastPath(step.pointee.window.kind == .number) {
+                    unsafe lanes_digits(
+                        end, UnsafeRawPointer(step) + Window.masks, slot,
+                        step.pointee.window.divisor)
+                    unsafe place = end
+                } else if unsafe step.pointee.window.kind == .open {
+                    let width = unsafe lanes_number(end, slot)
+                    guard width > 0 else { break }
+                    unsafe place = end + width
+                } else if unsafe step.pointee.window.kind == .time {
+                    unsafe lanes_digits(
+                        end, UnsafeRawPointer(step) + Window.masks, slot, 1)
+                    found.timeBase = unsafe Int64(step.pointee.window.divisor)
+                    unsafe place = end
+                } else if unsafe step.pointee.slot == .more {
+                    unsafe place = end
+                    next = unsafe Int(step.pointee.child)
                     continue
-                }
-                if unsafe step.pointee.form.isFixed {
-                    let end = unsafe start + step.pointee.form.width
-                    if let value = unsafe step.pointee.form.value(upTo: end) {
-                        unsafe take(value, step, &found)
-                        unsafe place = end
-                        unsafe next = step.pointee.child
-                        continue
+                } else {
+                    let position = unsafe end - text
+                    if unsafe step.pointee.slot == .labels {
+                        found.labelsStart = position
+                        found.isAtDetour = false
+                    } else if unsafe step.pointee.slot == .end, unsafe position == count {
+                        found.shape = unsafe Int(step.pointee.child)
+                        found.isAtDetour = false
                     }
-                } else if unsafe step.pointee.form.kind == .long {
-                    let long = unsafe NumberForm.long(start)
-                    let end = unsafe start + long.width
-                    if long.width > 0,
-                        unsafe end.load(as: UInt8.self) == step.pointee.form.behind
-                    {
-                        unsafe take(
-                            Double(Int64(truncatingIfNeeded: long.value)), step, &found)
-                        unsafe place = end
-                        unsafe next = step.pointee.child
-                        continue
-                    }
-                } else if unsafe step.pointee.form.kind == .short {
-                    let short = unsafe step.pointee.form.short(start)
-                    if short.width > 0 {
-                        unsafe take(short.value, step, &found)
-                        unsafe place = start + short.width
-                        unsafe next = step.pointee.child
-                        continue
-                    }
-                }
-                let other = unsafe fill(step, start, start - base, &found)
-                if other.width >= 0 {
-                    if unsafe step.pointee.slot == .value {
-                        unsafe take(other.value, step, &found)
-                    }
-                    unsafe place = start + other.width
-                    unsafe next = step.pointee.child
-                    continue
-                }
-                guard other.width == Stop.elsewhere else {
-                    found.step = next
-                    unsafe found.position = place - base
-                    return
-                }
-                unsafe next = step.pointee.sibling
-            }
-        }
-
-        @inline(__always)
-        private func take(
-            _ value: Double, _ step: UnsafeMutablePointer<Step>, _ found: inout Found
-        ) {
-            unsafe (room + (Place.numbers &+ Int(step.pointee.ordinal)) &* 8).storeBytes(
-                of: value, as: Double.self)
-            let scaled = unsafe value * step.pointee.scale
-            unsafe (room + Int(step.pointee.lane) &* 4).storeBytes(
-                of: Float(scaled), as: Float.self)
-            if unsafe !(scaled >= step.pointee.low && scaled <= step.pointee.high) {
-                unsafe refuse(&found)
-            }
-        }
-
-        /// Apart, because it is rare: a flag would be kept up to date with every number.
-        @inline(never)
-        private func refuse(_ found: inout Found) { found.isSound = false }
-
-        /// Reads what stands in a slot and is not a number of the usual form.
-        @inline(never)
-        private func fill(
-            _ step: UnsafeMutablePointer<Step>, _ start: UnsafeRawPointer, _ position: Int,
-            _ found: inout Found
-        ) -> NumberForm.Reading {
-            var reading = NumberForm.Reading.none
-            switch unsafe step.pointee.slot {
-            case .value:
-                reading = unsafe NumberForm.read(start)
-                guard reading.width > 0 else {
-                    found.question = position
-                    reading.width = Stop.asked
                     break
                 }
-                if unsafe step.pointee.form.kind != .other {
-                    unsafe step.pointee.form.miss(
-                        start, reading, reach: step.pointee.reach, clock: found.clock)
-                }
-            case .time:
-                reading.width = unsafe readTime(start, position, &found)
-                if reading.width <= 0 {
-                    found.question = position
-                    reading.width = Stop.asked
-                }
-            case .labels:
-                let end = unsafe endOfLabels(step, position)
-                guard end >= 0 else {
-                    reading.width = Stop.elsewhere
-                    break
-                }
-                found.labels = position..<end
-                reading.width = end &- position
-            case .more: break
-            case .end:
-                guard unsafe position == count else {
-                    reading.width = Stop.elsewhere
-                    break
-                }
-                unsafe found.shape = Int(step.pointee.shortest)
-                reading.width = Stop.finished
+                next = unsafe Int(step.pointee.child)
+                unsafe slot += Place.slot
             }
-            return reading
+            found.position = unsafe place - text
+            found.ordinal = unsafe (slot - (room + Place.slots)) / Place.slot
+            found.step = next
         }
+    }
 
-        /// Where the labels end, or -1: where what may follow them does, at a length that was seen.
-        ///
-        /// A wrong guess is harmless: labels are taken only if the same bytes were labels before.
-        @inline(__always)
-        private func endOfLabels(_ step: UnsafeMutablePointer<Step>, _ start: Int) -> Int {
-            let (shortest, longest) = unsafe (
-                Int(step.pointee.shortest), Int(step.pointee.longest)
-            )
-            let child = unsafe step.pointee.child
-            let last = start &+ longest
-            if longest &- shortest <= LayoutTree.lengthsTried, child >= 0,
-                unsafe last <= count &- LayoutTree.window
-            {
-                // All of them, for which one it is cannot be foreseen, and a wrong turn costs more.
-                let literal = unsafe self.step(child)
-                var end = -1
-                var place = last
-                while place >= start &+ shortest {
-                    end = unsafe literal.pointee.literal.stands(at: payload + place) ? place : end
-                    place &-= 1
-                }
-                if end >= 0 { return end }
-            }
-            return unsafe search(step, start)
+    /// Takes a step that is not a number of the form that is expected, or finds the one to try in its
+    /// place.
+    ///
+    /// - Returns: whether there is any.
+    @inline(never)
+    private mutating func detour(
+        _ message: borrowing Scratch, _ found: inout Found
+    ) -> Bool {
+        let index = found.step / Step.size
+        let length = Int(steps[index].length)
+        let start = found.position &+ length
+        let slot = steps[index].slot
+        let window = steps[index].window
+        let isThere = unsafe message.withText { text in
+            unsafe window.holdsLiteral(text + found.position, length)
         }
-
-        @inline(never)
-        private func search(_ step: UnsafeMutablePointer<Step>, _ start: Int) -> Int {
-            // Most producers' labels have one length for ever, and a topic's have few.
-            let last = unsafe Int(step.pointee.last)
-            if unsafe isFollowed(step, start &+ last) { return start &+ last }
-            var length = unsafe Int(step.pointee.shortest)
-            let longest = unsafe min(Int(step.pointee.longest), count &- start)
-            while length <= longest {
-                if unsafe isFollowed(step, start &+ length) {
-                    unsafe step.pointee.last = Int32(truncatingIfNeeded: length)
-                    return start &+ length
-                }
-                length &+= 1
-            }
-            return -1
+        // A literal that ends a message without its being over.
+        guard isThere, slot != .end else {
+            found.step = Int(steps[index].sibling)
+            return found.step >= 0
         }
-
-        @inline(__always)
-        private func isFollowed(_ step: UnsafeMutablePointer<Step>, _ end: Int) -> Bool {
-            var base = unsafe payload
-            if unsafe end > count &- LayoutTree.window {
-                guard unsafe end <= count else { return false }
-                unsafe copyTail()
-                unsafe base = tail
-            }
-            var next = unsafe step.pointee.child
-            while next >= 0 {
-                let step = unsafe self.step(next)
-                if unsafe step.pointee.literal.stands(at: base + end) { return true }
-                unsafe next = step.pointee.sibling
-            }
+        let width = slot == .value || slot == .time ? number(message, start, index, &found) : 0
+        guard width > 0 else {
+            found.question = start
             return false
         }
+        found.position = start &+ width
+        found.step = Int(steps[index].child)
+        return true
+    }
 
-        /// Reads a time that is a plain integer of 19 digits at most, and says how wide it is; or 0.
-        @inline(__always)
-        private func readTime(
-            _ start: UnsafeRawPointer, _ position: Int, _ found: inout Found
-        ) -> Int {
-            var (value, width) = unsafe NumberForm.long(start)
-            if width == 0 {
-                while width <= 19 {
-                    let word = unsafe (start + width).loadUnaligned(as: UInt64.self)
-                    let digits = Digits.leading(word)
-                    guard digits > 0 else { break }
-                    value = value &* Digits.power(digits) &+ Digits.joined(word, digits)
-                    width &+= digits
-                    guard digits == 8 else { break }
-                }
-                let first = unsafe start.load(as: UInt8.self)
-                guard width > 0, width <= 19, first != 0x30 || width == 1 else { return 0 }
+    /// The width of a number of any form, whose digits are put aside; 0 where somebody else must read
+    /// it.
+    private mutating func number(
+        _ message: borrowing Scratch, _ start: Int, _ index: Int, _ found: inout Found
+    ) -> Int {
+        let ordinal = found.ordinal
+        let width = unsafe message.withText { text in
+            unsafe room.withUnsafeMutableBytes { room in
+                guard let room = room.baseAddress else { return 0 }
+                return unsafe lanes_number(
+                    text + start, room + (Place.slots &+ ordinal &* Place.slot))
             }
-            let behind = unsafe (start + width).load(as: UInt8.self)
-            guard behind != 0x2E, behind | 0x20 != 0x65 else { return 0 }
-            found.time = position..<position &+ width
-            found.timeInteger = Int64(exactly: value) ?? -1
-            found.timeValue = Double(value)
-            found.isTimeWhole = true
-            return width
         }
+        let text = message.bytes.span.extracting(droppingFirst: Scratch.front &+ start)
+        if steps[index].slot == .time {
+            // A time with a fraction is looked at closely, and has no form that is expected.
+            guard width > 0, text.first(0x2E, from: 0) >= width else {
+                return readTime(text, start, index, &found)
+            }
+            steps[index].window.expectTime(text, width, literal: Int(steps[index].length))
+        } else if width > 0 {
+            missed(text, width, index)
+        }
+        if width > 0 { found.ordinal &+= 1 }
+        return width
+    }
+
+    /// Notes a number that did not fit; the second in a short time gives the form.
+    private mutating func missed(_ text: Span<UInt8>, _ width: Int, _ index: Int) {
+        // The first of all is as good as any.
+        if steps[index].window.kind == .literal { steps[index].expect(text, width) }
+        guard steps[index].window.kind == .number else { return }
+        // Each message that went by without a miss takes one off.
+        let since = Int32(clamping: clock &- notes[index].clock)
+        notes[index].misses = max(notes[index].misses &- since, 0) &+ Self.missCost
+        notes[index].clock = clock
+        if notes[index].misses >= Self.missesMax {
+            steps[index].window.expectAny(literal: Int(steps[index].length))
+        } else if notes[index].misses > Self.missCost {
+            steps[index].expect(text, width)
+        }
+    }
+
+    /// Reads a time of sixteen digits and more, nanoseconds, and says how wide it is; or 0.
+    private mutating func readTime(
+        _ text: Span<UInt8>, _ start: Int, _ index: Int, _ found: inout Found
+    ) -> Int {
+        var (value, width) = (0 as UInt64, 0)
+        while width <= 19 {
+            let word = text.word(at: width)
+            let digits = Digits.leading(word)
+            guard digits > 0 else { break }
+            value = value &* Digits.power(digits) &+ Digits.joined(word, digits)
+            width &+= digits
+            guard digits == 8 else { break }
+        }
+        guard width > 0, width <= 19, text[0] != 0x30 || width == 1, text[width] != 0x2E,
+            text[width] | 0x20 != 0x65
+        else { return 0 }
+        found.time = start..<start &+ width
+        found.timeInteger = Int64(exactly: value) ?? -1
+        found.timeValue = Double(value)
+        found.isTimeWhole = true
+        leaveFree(&found)
+        if found.timeInteger >= 0 {
+            steps[index].window.expectTime(text, width, literal: Int(steps[index].length))
+        }
+        return width
+    }
+
+    /// Keeps the place free that a number would have among those that are runs of digits.
+    private mutating func leaveFree(_ found: inout Found) {
+        let ordinal = found.ordinal
+        unsafe room.withUnsafeMutableBytes { room in
+            unsafe room.storeBytes(
+                of: Double.nan, toByteOffset: Place.slots &+ ordinal &* Place.slot &+ 16,
+                as: Double.self)
+        }
+        found.ordinal &+= 1
+    }
+}
+
+extension LayoutTree {
+    /// What becomes of the numbers of one end.
+    package struct Targets: Sendable {
+        var first = 0
+        var count = 0
+        var rows = 0
+
+        package init() {}
+    }
+
+    /// Makes the numbers of a message that was read to its end into values, and adds its rows of lanes
+    /// to `rows`.
+    ///
+    /// - Returns: whether every one lies within the range of its target.
+    @inline(never)
+    package mutating func convert(
+        _ wanted: Targets, into rows: inout [SIMD16<Float>]
+    ) -> Bool {
+        let count = (wanted.count &+ 1) & ~1
+        guard wanted.first >= 0, wanted.first &+ count <= lanes.count,
+            (wanted.first &+ count) &* 3 <= targets.count &* 2
+        else { return false }
+        let first = rows.count
+        // One more, for the numbers that have no lane.
+        while rows.count <= first &+ wanted.rows { rows.append(SIMD16(repeating: .nan)) }
+        var isSound = Self.convert(wanted, count, targets, lanes, &room, &rows, first)
+        if !odd.isEmpty { isSound = takeOdd(wanted, &rows, first) && isSound }
+        rows.removeLast()
+        return isSound
+    }
+
+    @inline(__always)
+    private static func convert(
+        _ wanted: Targets, _ count: Int, _ targets: [SIMD2<Double>], _ lanes: [UInt16],
+        _ room: inout [SIMD16<Float>], _ rows: inout [SIMD16<Float>], _ first: Int
+    ) -> Bool {
+        var room = room.mutableSpan
+        var rows = rows.mutableSpan
+        return unsafe room.withUnsafeMutableBytes { room in
+            unsafe rows.withUnsafeMutableBytes { rows in
+                unsafe targets.span.withUnsafeBufferPointer { targets in
+                    unsafe lanes.span.withUnsafeBufferPointer { lanes in
+                        guard let room = room.baseAddress, let rows = rows.baseAddress,
+                            let targets = targets.baseAddress, let lanes = lanes.baseAddress
+                        else { return true }
+                        return unsafe lanes_numbers(
+                            room + Place.slots, targets + wanted.first / 2 &* 3,
+                            lanes + wanted.first, count,
+                            room + Place.values,
+                            (rows + first &* 64).assumingMemoryBound(to: Float.self)) != 0
+                    }
+                }
+            }
+        }
+    }
+
+    @inline(never)
+    private mutating func takeOdd(
+        _ wanted: Targets, _ rows: inout [SIMD16<Float>], _ first: Int
+    ) -> Bool {
+        var isSound = true
+        for (ordinal, value) in odd where ordinal < wanted.count {
+            let place = wanted.first + ordinal
+            let target = place / 2 * 3
+            let scaled = value * targets[target][place & 1]
+            isSound =
+                isSound && scaled >= targets[target + 1][place & 1]
+                && scaled <= targets[target + 2][place & 1]
+            unsafe room.withUnsafeMutableBytes { room in
+                unsafe room.storeBytes(
+                    of: value, toByteOffset: Place.values + ordinal * 8, as: Double.self)
+            }
+            let lane = Int(lanes[place])
+            rows[first + lane >> 4][lane & 15] = Float(scaled)
+        }
+        return isSound
+    }
+
+    /// One of the numbers of a message that was converted, in their order.
+    ///
+    /// Mutating, so that `self` goes by reference.
+    package mutating func number(_ ordinal: Int) -> Double {
+        precondition(
+            ordinal >= 0 && ordinal < Self.numbersMax, "a message has so many numbers at most")
+        return unsafe room.span.bytes.unsafeLoadUnaligned(
+            fromUncheckedByteOffset: Place.values &+ ordinal &* 8, as: Double.self)
     }
 }
 
@@ -491,9 +556,10 @@ extension LayoutTree {
     package struct Cut: Sendable {
         package var slot: Slot
         package var range: Range<Int>
-        package var target: Target?
+        /// Of a value or a time.
+        package var target: Target
 
-        package init(slot: Slot, range: Range<Int>, target: Target? = nil) {
+        package init(slot: Slot, range: Range<Int>, target: Target = .none) {
             self.slot = slot
             self.range = range
             self.target = target
@@ -501,104 +567,103 @@ extension LayoutTree {
     }
 
     /// What came of learning a message.
-    package enum Learned: Equatable, Sendable {
-        /// The tree is too wide at one place; nothing that can be used was added.
+    package enum Learned: Sendable {
+        /// The tree is too wide at one place; it is empty now.
         case tooWide
-        /// The path was there, with labels of other lengths.
+        /// Nothing that can be used was added: the path was there, with labels of other lengths, or
+        /// there are more numbers than one message may have.
         case known
-        /// `isDirect` says whether its numbers have the targets that were asked for: a step that is
-        /// shared with a path learned before keeps the one it has.
-        case new(isDirect: Bool)
+        case new(Targets)
     }
 
     /// Adds the path of a message; `cuts` stand in the order of its bytes.
     package mutating func learn(
         _ payload: Span<UInt8>, _ cuts: [Cut], rows: Int, shape: Int
     ) -> Learned {
+        let numbers = cuts.filter { $0.slot == .value || $0.slot == .time }
+        // A walk stops at the zeros behind a message, so that none may stand in it.
+        guard numbers.count < Self.numbersMax, rows <= Self.rowsMax,
+            !(0..<payload.count).contains(where: { payload[$0] == 0 })
+        else { return .known }
         var parent = -1
         var position = 0
-        var isDirect = true
         for cut in cuts {
             guard let step = follow(parent, payload, position..<cut.range.lowerBound, cut.slot)
             else { return .tooWide }
-            let place = step
             if cut.slot == .labels {
-                let length = Int32(clamping: cut.range.count)
-                steps[place].shortest = min(steps[place].shortest, length)
-                steps[place].longest = max(steps[place].longest, length)
-                steps[place].last = length
+                notes[step].shortest = min(notes[step].shortest, cut.range.count)
+                notes[step].longest = max(notes[step].longest, cut.range.count)
+                notes[step].last = cut.range.count
             }
-            if let target = cut.target { isDirect = aim(place, target) && isDirect }
             parent = step
             position = cut.range.upperBound
         }
         guard let end = follow(parent, payload, position..<payload.count, .end) else {
             return .tooWide
         }
-        guard steps[end].shortest == .max else { return .known }
-        steps[end].shortest = Int32(clamping: shape)
-        rowCount = min(max(rowCount, rows), Self.rowsMax)
-        return .new(isDirect: isDirect)
+        guard steps[end].child < 0 else { return .known }
+        steps[end].child = Int32(shape)
+        return .new(aim(numbers.map(\.target), rows))
     }
 
-    /// Gives a step its target, and says whether it has that one.
-    private mutating func aim(_ place: Int, _ wanted: Target) -> Bool {
-        var target = wanted
-        target.lane = min(max(wanted.lane, 0), Self.noLane)
-        if !steps[place].isAimed {
-            steps[place].isAimed = true
-            steps[place].lane = target.lane
-            steps[place].scale = target.scale
-            steps[place].low = target.low
-            steps[place].high = target.high
+    private mutating func aim(_ wanted: [Target], _ rows: Int) -> Targets {
+        var made = Targets()
+        made.first = lanes.count
+        made.count = wanted.count
+        made.rows = rows
+        for first in stride(from: 0, to: wanted.count, by: 2) {
+            let one = wanted[first]
+            let other = first + 1 < wanted.count ? wanted[first + 1] : .none
+            targets.append(SIMD2(one.scale, other.scale))
+            targets.append(SIMD2(one.low, other.low))
+            targets.append(SIMD2(one.high, other.high))
+            // What has no lane goes to the row behind the last.
+            lanes.append(UInt16(clamping: min(max(Int(one.lane), 0), rows * 16)))
+            lanes.append(UInt16(clamping: min(max(Int(other.lane), 0), rows * 16)))
         }
-        return target
-            == Target(
-                lane: steps[place].lane, scale: steps[place].scale, low: steps[place].low,
-                high: steps[place].high)
+        return made
     }
 
     /// The step with this literal and slot below `parent`, made now where it is missing.
     ///
-    /// - Returns: nil where too many stand there already.
+    /// - Returns: nil where too many stand there already; the tree is empty then.
     private mutating func follow(
         _ parent: Int, _ payload: Span<UInt8>, _ literal: Range<Int>, _ slot: Slot
     ) -> Int? {
-        guard literal.count > Literal.lengthMax else {
-            return follow(parent, Literal(payload, literal), slot)
+        guard literal.count > Window.literalMax else {
+            return follow(parent, payload.extracting(literal), slot)
         }
-        let middle = literal.lowerBound + Literal.lengthMax
-        let head = Literal(payload, literal.lowerBound..<middle)
-        guard let more = follow(parent, head, .more) else { return nil }
+        let middle = literal.lowerBound + Window.literalMax
+        guard let more = follow(parent, payload.extracting(literal.lowerBound..<middle), .more)
+        else { return nil }
         return follow(more, payload, middle..<literal.upperBound, slot)
     }
 
-    private mutating func follow(_ parent: Int, _ literal: Literal, _ slot: Slot) -> Int? {
-        var next = parent < 0 ? first : steps[parent].child
+    private mutating func follow(_ parent: Int, _ literal: Span<UInt8>, _ slot: Slot) -> Int? {
+        var next = parent < 0 ? first : Int(steps[parent].child)
         var last = -1
         var count = 0
         while next >= 0 {
             last = next / Step.size
-            if steps[last].slot == slot, steps[last].literal == literal { return last }
-            next = steps[last].sibling
+            if steps[last].slot == slot, steps[last].window.isLiteral(literal, steps[last].length) {
+                return last
+            }
+            next = Int(steps[last].sibling)
             count += 1
         }
-        guard count < Self.siblingsMax else { return nil }
-        let made = steps.count
-        var step = Step(slot: slot, literal: literal)
-        step.reach = Int32(clamping: literal.length)
-        if parent >= 0 {
-            let before = steps[parent]
-            step.ordinal = before.ordinal + (before.slot == .value ? 1 : 0)
-            step.reach = Int32(clamping: Int(before.reach) + literal.length)
+        guard count < Self.siblingsMax, steps.count < Self.stepsMax else {
+            // A path that has no end must not be followed.
+            removeAll()
+            return nil
         }
-        steps.append(step)
-        literalCount += literal.length
-        while room.count <= Self.numbersPlace + Int(step.ordinal) { room.append(0) }
+        let made = steps.count
+        steps.append(Step(slot: slot, literal: literal))
+        notes.append(Note())
+        literalCount += literal.count
         if last >= 0 {
-            steps[last].sibling = made * Step.size
+            steps[last].sibling = Int32(made * Step.size)
         } else if parent >= 0 {
-            steps[parent].child = made * Step.size
+            steps[parent].child = Int32(made * Step.size)
         } else {
             first = made * Step.size
         }

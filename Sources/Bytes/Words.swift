@@ -111,30 +111,47 @@ extension Span<UInt8> {
     }
 }
 
-/// A payload in memory of our own, with zeros behind it, so that its last bytes need no care.
+/// A payload in memory of our own, with zeros around it, so that its first and last bytes need no care.
 package struct Scratch: Sendable {
     /// Zeros behind every payload: a literal and a word.
-    package static let padding = 64
+    package static var padding: Int { 64 }
+    /// Zeros before it: the digits of a number are read up to its end, sixteen bytes.
+    package static var front: Int { 32 }
 
-    /// The payload and its padding.
-    package private(set) var bytes: [UInt8] = []
+    /// `front` zeros, the payload and its padding.
+    package private(set) var bytes = [UInt8](repeating: 0, count: front + padding)
+    /// Bytes of the payload.
+    package private(set) var count = 0
 
     package init() {}
 
     /// Takes a copy of `payload`; the memory stays as large as the largest one.
     @inline(never)
     package mutating func fill(_ payload: Span<UInt8>) {
-        let needed = payload.count &+ Scratch.padding
+        let needed = Scratch.front &+ payload.count &+ Scratch.padding
         if bytes.count < needed {
             bytes.append(contentsOf: repeatElement(0, count: needed &* 2 &- bytes.count))
         }
-        var target = bytes.mutableSpan
+        count = payload.count
         unsafe payload.withUnsafeBufferPointer { source in
-            unsafe target.withUnsafeMutableBufferPointer { target in
+            unsafe bytes.withUnsafeMutableBytes { target in
                 guard let from = source.baseAddress, let to = target.baseAddress else { return }
-                unsafe to.update(from: from, count: source.count)
-                unsafe (to + source.count).update(repeating: 0, count: Scratch.padding)
+                let text = unsafe to + Scratch.front
+                unsafe text.copyMemory(from: from, byteCount: source.count)
+                unsafe (text + source.count).storeBytes(
+                    of: SIMD64<UInt8>(), as: SIMD64<UInt8>.self)
             }
+        }
+    }
+
+    /// Lends the payload to `body`: 32 bytes before it and 64 behind it may be read as well.
+    @inline(__always)
+    func withText<Result>(_ body: (UnsafeRawPointer) -> Result) -> Result {
+        unsafe bytes.withUnsafeBytes { bytes in
+            guard let start = bytes.baseAddress else {
+                preconditionFailure("a scratch has its padding at least")
+            }
+            return unsafe body(start + Scratch.front)
         }
     }
 }
@@ -148,16 +165,11 @@ package struct Literal: Sendable {
     @usableFromInline let words: (UInt64, UInt64, UInt64)
     /// All ones where a byte counts.
     @usableFromInline let masks: (UInt64, UInt64, UInt64)
-    /// The last eight bytes, of one that has 8 to 16.
-    private let lastWord: UInt64
-    private let isMiddling: Bool
 
     /// The bytes of `range`, which are at most 24.
     package init(_ bytes: Span<UInt8>, _ range: Range<Int>) {
         precondition(range.count <= Literal.lengthMax, "a literal has at most 24 bytes")
         length = range.count
-        isMiddling = (8...16).contains(range.count)
-        lastWord = isMiddling ? bytes.word(at: range.upperBound - 8) : 0
         func mask(_ index: Int) -> UInt64 {
             let bytes = min(max(range.count - index * 8, 0), 8)
             return bytes == 0 ? 0 : ~0 >> UInt64(64 - bytes * 8)
@@ -168,25 +180,6 @@ package struct Literal: Sendable {
             bytes.word(at: range.lowerBound + 8) & masks.1,
             bytes.word(at: range.lowerBound + 16) & masks.2
         )
-    }
-
-    /// Whether it stands at `place`, behind which 24 bytes must be there to read.
-    @inline(__always)
-    func stands(at place: UnsafeRawPointer) -> Bool {
-        let first = unsafe place.loadUnaligned(as: UInt64.self)
-        if isMiddling {
-            // Two words that overlap.
-            let last = unsafe (place + (length &- 8)).loadUnaligned(as: UInt64.self)
-            return (first ^ words.0) | (last ^ lastWord) == 0
-        }
-        let second = unsafe (place + 8).loadUnaligned(as: UInt64.self)
-        let third = unsafe (place + 16).loadUnaligned(as: UInt64.self)
-        return (first ^ words.0) & masks.0 | (second ^ words.1) & masks.1
-            | (third ^ words.2) & masks.2 == 0
-    }
-
-    package static func == (left: Literal, right: Literal) -> Bool {
-        left.length == right.length && left.words == right.words
     }
 }
 

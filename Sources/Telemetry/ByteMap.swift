@@ -20,13 +20,14 @@ struct ByteMap: Sendable {
     /// Open addressing, -1 is free; the size is a power of two, at least twice the entries.
     private var buckets: [Int32] = Array(repeating: -1, count: 64)
     private let hashMask: UInt64
-    /// By hash of the first bytes of a run: the entry that was found last.
-    private var recent = Array(repeating: Guess.none, count: 64)
-    /// As what those are looked up.
-    private var saltOfGuesses = UInt32.max
-    /// Questions to it that are not worth asking, and how many of late were answered.
-    private var wait: Int32 = 0
-    private var trust: Int32 = 0
+    /// By hash of its telling words: the run that was found last.
+    private var recent = Array(repeating: Recent.none, count: 64)
+    private var telling = TellingWords()
+    /// Guesses that were wrong, and questions that are not worth asking after too many.
+    private var mistakes = 0
+    private var wait = 0
+    /// Each costs what learning a few runs again does.
+    private static let mistakesMax = 64
 
     /// - Parameter hashMask: all ones, but for a test that wants every hash to be the same.
     init(hashMask: UInt64) { self.hashMask = hashMask }
@@ -165,78 +166,112 @@ struct ByteMap: Sendable {
 
 /// Runs whose end is not known yet.
 extension ByteMap {
-    /// An entry by the hash of its first bytes, small enough for very many to stay in the cache.
-    struct Guess: Sendable {
-        var tag: UInt32
-        var offset: Int32
-        /// 0 is no guess: no run is empty.
-        var length: Int32
-        var value: Int32
+    /// An entry by a few words of it: small, so that those of many runs stay in the cache.
+    private struct Recent: Sendable {
+        var tag: UInt16
+        /// 0 is none: no run is empty.
+        var length: UInt16
+        var number: Int32
 
-        static let none = Guess(tag: 0, offset: 0, length: 0, value: 0)
-
-        @inline(__always)
-        var isNone: Bool { length == 0 }
+        static let none = Recent(tag: 0, length: 0, number: 0)
     }
 
-    /// Which run may begin at `start`: the one that was found last of those with its first bytes.
+    /// The number of the run that begins at `start`, if it was found before and a few words of it
+    /// tell; or -1.
     ///
-    /// Saves the search for its end and the hash of all of it. Whoever takes it asks `isRight`
-    /// later, when what is to be compared has come from memory.
+    /// Saves the search for its end and the hash of all of it. Whoever takes it asks `isRight`: the
+    /// bytes to compare come from afar, and the length is known at once.
     @inline(__always)
-    mutating func guess(_ payload: Span<UInt8>, _ start: Int, salt: UInt32) -> Guess {
-        guard wait == 0, salt == saltOfGuesses else {
+    mutating func guess(
+        _ payload: Span<UInt8>, _ start: Int
+    ) -> (number: Int, length: Int)? {
+        guard wait == 0, payload.has(telling.reach, at: start) else {
             if wait > 0 { wait &-= 1 }
-            return .none
+            return nil
         }
-        let hash = payload.hashOfBlock(start) & hashMask
-        let tag = UInt32(truncatingIfNeeded: hash &>> 32)
+        let hash = telling.hash(payload, start) & hashMask
+        let tag = UInt16(truncatingIfNeeded: hash &>> 48)
         let slot = Int(truncatingIfNeeded: hash) & (recent.count &- 1)
-        var guess = recent[slot]
-        if guess.tag != tag { guess = recent[slot ^ 1] }
-        guard guess.tag == tag, guess.length > 0 else { return .none }
-        bytes.span.ask(for: Int(guess.offset), Int(guess.length))
-        return guess
+        var found = recent[slot]
+        if found.tag != tag { found = recent[slot ^ 1] }
+        guard found.tag == tag, found.length > 0 else { return nil }
+        return (Int(found.number), Int(found.length))
     }
 
     /// Whether the run at `start` is the one that was guessed, byte for byte.
     @inline(__always)
-    mutating func isRight(_ guess: Guess, _ payload: Span<UInt8>, _ start: Int) -> Bool {
-        if payload.isSame(start, Int(guess.length), bytes.span, at: Int(guess.offset)) {
-            if trust < 64 { trust &+= 1 }
-            return true
-        }
-        return false
+    mutating func isRight(_ number: Int, _ payload: Span<UInt8>, _ start: Int) -> Bool {
+        let entry = entries[number]
+        return payload.isSame(start, Int(entry.length), bytes.span, at: Int(entry.offset))
     }
 
-    /// Notes that a guess was wrong, and lets it be for a while where that is usual.
+    /// As what an entry was looked up, and what it stands for.
+    @inline(__always)
+    func meaning(_ number: Int) -> (salt: UInt32, value: Int) {
+        (entries[number].salt, Int(entries[number].value))
+    }
+
+    /// Learns from a run that was taken for another: by the first word in which they differ.
     ///
-    /// Where all runs begin alike it is never right.
-    mutating func noteWrongGuess() {
-        trust &-= 2
-        if trust < -64 {
-            trust = 0
-            wait = 4_096
+    /// Where that is of no use, guessing is let be for a while.
+    @inline(never)
+    mutating func mistake(_ number: Int, _ payload: Span<UInt8>, _ start: Int) {
+        mistakes &+= 1
+        guard mistakes < Self.mistakesMax else {
+            mistakes = 0
+            wait = 1 << 16
+            return
         }
+        let entry = entries[number]
+        var place = 0
+        while place < Int(entry.length), start &+ place < payload.count,
+            payload[start &+ place] == bytes[Int(entry.offset) &+ place]
+        {
+            place &+= 1
+        }
+        telling.add(place)
+        for index in recent.indices { recent[index] = .none }
     }
 
     /// Remembers the entry of a run that was found by the hash of all of it.
     @inline(never)
     mutating func note(_ payload: Span<UInt8>, _ run: Range<Int>, salt: UInt32, hash: UInt64) {
-        guard wait == 0, payload.has(64, at: run.lowerBound),
+        guard wait == 0, payload.has(telling.reach, at: run.lowerBound),
+            let length = UInt16(exactly: run.count),
             let number = number(payload, run, salt: salt, hash: hash)
         else { return }
-        if salt != saltOfGuesses {
-            for index in recent.indices { recent[index] = .none }
-            saltOfGuesses = salt
-        }
-        let block = payload.hashOfBlock(run.lowerBound) & hashMask
-        let tag = UInt32(truncatingIfNeeded: block &>> 32)
-        let slot = Int(truncatingIfNeeded: block) & (recent.count - 1)
+        let words = telling.hash(payload, run.lowerBound) & hashMask
+        let tag = UInt16(truncatingIfNeeded: words &>> 48)
+        let slot = Int(truncatingIfNeeded: words) & (recent.count - 1)
         // Of two that may stand here the one that came later is moved on.
-        if recent[slot].tag != tag { recent[slot ^ 1] = recent[slot] }
-        recent[slot] = Guess(
-            tag: tag, offset: entries[number].offset, length: entries[number].length,
-            value: entries[number].value)
+        if recent[slot].length > 0, recent[slot].tag != tag { recent[slot ^ 1] = recent[slot] }
+        recent[slot] = Recent(tag: tag, length: length, number: Int32(number))
+    }
+
+    /// Words by which runs are told apart: those in which runs differed that had been confused.
+    struct TellingWords: Sendable {
+        private var places = (0, 8, 16, 24)
+        /// Bytes that must be there to read.
+        private(set) var reach = 32
+
+        @inline(__always)
+        func hash(_ bytes: Span<UInt8>, _ start: Int) -> UInt64 {
+            let one = bytes.wholeWord(at: start &+ places.0)
+            let two = bytes.wholeWord(at: start &+ places.1)
+            let three = bytes.wholeWord(at: start &+ places.2)
+            let four = bytes.wholeWord(at: start &+ places.3)
+            let left = (one ^ 0xBF58_476D_1CE4_E5B9).multipliedFullWidth(
+                by: two ^ 0x9E37_79B9_7F4A_7C15)
+            let right = (three ^ 0x94D0_49BB_1331_11EB).multipliedFullWidth(
+                by: four ^ 0x2545_F491_4F6C_DD1D)
+            let mixed = (left.high ^ left.low) &+ (right.high &<< 1 ^ right.low)
+            return mixed ^ (mixed &>> 29)
+        }
+
+        /// Takes the word at `place` instead of the one that has been there longest.
+        mutating func add(_ place: Int) {
+            places = (places.1, places.2, places.3, place)
+            reach = max(places.0, places.1, places.2, places.3) + 8
+        }
     }
 }

@@ -20,14 +20,14 @@ extension MemberTable {
         _ table: inout [Entry], _ places: [Int32], _ hashMask: UInt64, _ padded: [UInt8],
         _ count: Int, _ lanes: inout [Float], _ rows: inout [Record.OpenRow],
         _ readings: inout [SampleBatch.Reading], _ firstRow: Int, _ map: inout ByteMap,
-        _ guess: inout ByteMap.Guess, mayGuess: Bool, salt: UInt32, clock: Int32
+        _ guess: inout Int, clock: Int32
     ) -> Reading? {
-        let bytes = padded.span
+        let bytes = padded.span.extracting(droppingFirst: Scratch.front)
         // Beyond this check no load below needs to ask whether there are so many bytes at all.
         guard bytes.count >= 64, count <= bytes.count &- 64 else { return nil }
         var entries = table.mutableSpan
         let buckets = places.span
-        guess = .none
+        guess = -1
         var reading = Reading()
         var position = 0
         var last = message
@@ -54,12 +54,15 @@ extension MemberTable {
             let way = entries[entry].way
             if way == .label {
                 let begin = position &+ Int(entries[entry].quote)
-                if mayGuess, reading.labels.isEmpty {
-                    guess = map.guess(bytes, begin, salt: salt)
-                    if !guess.isNone {
-                        position = begin &+ Int(guess.length)
-                        reading.labels = begin..<position
-                        continue
+                if reading.labels.isEmpty {
+                    if let found = map.guess(bytes, begin) {
+                        if map.isRight(found.number, bytes, begin) {
+                            guess = found.number
+                            position = begin &+ found.length
+                            reading.labels = begin..<position
+                            continue
+                        }
+                        map.mistake(found.number, bytes, begin)
                     }
                 }
                 guard
@@ -71,7 +74,7 @@ extension MemberTable {
                     // Those that do not stand together are looked at one by one.
                     guard reading.labels.upperBound == position else { return nil }
                     reading.labels = reading.labels.lowerBound..<end
-                    guess = .none
+                    guess = -1
                 }
                 position = end
                 continue
@@ -264,9 +267,7 @@ extension MemberTable {
     @inline(__always)
     private static func time(_ bytes: Span<UInt8>, at start: Int) -> (Node, end: Int)? {
         // Milliseconds have 13 digits.
-        if let number = Number.long(bytes, at: start, bytes.word(at: start))
-            ?? Number.parse(bytes, at: start)
-        {
+        if let number = Number.parse(bytes, at: start) {
             let node = Node(
                 kind: .number, flag: number.isInteger, start: Int32(truncatingIfNeeded: start),
                 end: Int32(truncatingIfNeeded: number.end), next: 0, value: number.value)

@@ -79,12 +79,12 @@ struct MemberTable: Sendable {
     mutating func read(
         _ padded: [UInt8], _ count: Int, _ lanes: inout [Float],
         _ rows: inout [Record.OpenRow], _ readings: inout [SampleBatch.Reading], firstRow: Int,
-        _ map: inout ByteMap, mayGuess: Bool, _ guess: inout ByteMap.Guess, salt: UInt32
+        _ map: inout ByteMap, _ guess: inout Int
     ) -> Reading? {
         clock &+= 1
         return Self.pass(
             &entries, buckets, hashMask, padded, count, &lanes, &rows, &readings, firstRow, &map,
-            &guess, mayGuess: mayGuess, salt: salt, clock: clock)
+            &guess, clock: clock)
     }
 
     /// The bytes of the key whose literal begins at `start`, without its quotes; nil where none does.

@@ -7,20 +7,18 @@ extension MessageDecoder {
     ///
     /// - Returns: false where there is anything unusual about it; nothing was changed then.
     mutating func takeMembers(
-        _ payload: Span<UInt8>, _ batch: inout SampleBatch, _ directory: inout Directory
+        _ payload: Span<UInt8>, isCopied: Bool, _ batch: inout SampleBatch,
+        _ directory: inout Directory
     ) -> Bool {
         guard membersWait == 0, !members.isEmpty else {
             if membersWait > 0 { membersWait &-= 1 }
             return false
         }
-        scratch.fill(payload)
-        payload.askForNext()
-        var guess = ByteMap.Guess.none
-        let isTaken =
-            tryMembers(payload, &batch, &directory, mayGuess: true, &guess)
-            || !guess.isNone
-                && tryMembers(payload, &batch, &directory, mayGuess: false, &guess)
-        guard isTaken else {
+        if !isCopied {
+            scratch.fill(payload)
+            payload.askForNext()
+        }
+        guard tryMembers(payload, &batch, &directory) else {
             // A topic that is always unusual is not looked at twice for ever.
             membersMissed &+= 1
             if membersMissed >= Self.missesMax {
@@ -38,41 +36,23 @@ extension MessageDecoder {
     private static var missesMax: Int { 64 }
     private static var waitAfterMisses: Int { 256 }
 
-    /// Reads the message and takes it; `guess` is which labels it has, where that was not looked up.
     @inline(__always)
     private mutating func tryMembers(
-        _ payload: Span<UInt8>, _ batch: inout SampleBatch, _ directory: inout Directory,
-        mayGuess: Bool, _ guess: inout ByteMap.Guess
+        _ payload: Span<UInt8>, _ batch: inout SampleBatch, _ directory: inout Directory
     ) -> Bool {
         let readings = batch.readings.count
+        var guess = -1
         if let reading = members.read(
             scratch.bytes, payload.count, &record.values, &record.rows, &batch.readings,
-            firstRow: batch.rows.count, &map, mayGuess: mayGuess, &guess,
-            salt: Self.nativeSalt)
+            firstRow: batch.rows.count, &map, &guess)
         {
-            let place = place(of: reading.labels, guess, payload)
+            let place = place(of: reading.labels, guess, Self.nativeSalt, payload)
             if let place, takeRead(reading, place, payload, &batch, &directory) { return true }
             // Labels are new only once.
             if place == nil { membersMissed &-= 1 }
         }
         if batch.readings.count > readings { batch.readings.removeSubrange(readings...) }
-        if !guess.isNone { map.noteWrongGuess() }
         return false
-    }
-
-    /// The place in `known` of a message's labels.
-    @inline(__always)
-    private mutating func place(
-        of labels: Range<Int>, _ guess: ByteMap.Guess, _ bytes: Span<UInt8>
-    ) -> Int? {
-        let salt = Self.nativeSalt
-        if !guess.isNone {
-            return map.isRight(guess, bytes, labels.lowerBound) ? Int(guess.value) : nil
-        }
-        let hash = map.hash(bytes, labels, salt: salt)
-        guard let found = map.find(bytes, labels, salt: salt, hash: hash) else { return nil }
-        map.note(bytes, labels, salt: salt, hash: hash)
-        return Int(found)
     }
 
     @inline(__always)

@@ -9,42 +9,94 @@ extension MessageDecoder {
     mutating func takeShaped(
         _ bytes: Span<UInt8>, _ batch: inout SampleBatch, _ directory: inout Directory
     ) -> Bool {
-        let found = shapes.read(bytes)
+        var found = shapes.tree.read(scratch)
+        var guess = -1
+        while found.labelsStart >= 0 || found.question >= 0 {
+            if found.question >= 0 {
+                shapes.readOn(scratch, &found)
+            } else {
+                guess = Self.goOnBehindLabels(scratch, &shapes.tree, &map, &found)
+            }
+        }
         guard found.shape >= 0 else { return false }
-        let shape = shapes.shapes[found.shape]
-        guard let time = time(found, shape, bytes),
-            time.milliseconds <= record.latest.milliseconds
-        else { return false }
-        let hash = map.hash(bytes, found.labels, salt: shape.salt)
-        guard
-            let place = map.find(bytes, found.labels, salt: shape.salt, hash: hash)
-                .map(Int.init)
-        else { return false }
-        let labels = known[place]
-        guard labels.device != KnownLabels.nobody, !labels.isPartition,
-            fingerprints[Int(labels.device)] == labels.fingerprint
-        else { return false }
-
+        let number = found.shape
+        let firstRow = batch.lanes.count
+        let isSound = shapes.tree.convert(shapes.shapes[number].targets, into: &batch.lanes)
+        guard let time = time(found, number, bytes),
+            time.milliseconds <= record.latest.milliseconds,
+            let place = place(of: found.labels, guess, shapes.shapes[number].salt, bytes),
+            known[place].device != KnownLabels.nobody, !known[place].isPartition,
+            fingerprints[Int(known[place].device)] == known[place].fingerprint
+        else {
+            batch.lanes.removeSubrange(firstRow...)
+            return false
+        }
         counted.shapeHits &+= 1
-        let device = DeviceIndex(labels.device)
-        if shape.isPlain, found.isSound, shape.wholes.isEmpty {
-            takeLanes(shape, device, time, &batch)
+        if isSound, shapes.shapes[number].isQuick {
+            let device = DeviceIndex(known[place].device)
+            takeRows(number, device, time, &batch)
             heard(device, time, &batch, &directory)
             return true
         }
-        return takeSlowly(found, shape, place, time, &batch, &directory)
+        return takeSlowly(isSound, shapes.shapes[number], place, time, &batch, &directory)
+    }
+
+    /// Follows a message behind its labels; they are compared with what they were taken for.
+    ///
+    /// - Returns: the number of that run, or -1 where all of them must be looked at.
+    @inline(__always)
+    private static func goOnBehindLabels(
+        _ message: borrowing Scratch, _ tree: inout LayoutTree, _ map: inout ByteMap,
+        _ found: inout LayoutTree.Found
+    ) -> Int {
+        let text = message.bytes.span.extracting(droppingFirst: Scratch.front)
+        let start = found.labelsStart
+        guard let guess = map.guess(text, start) else {
+            tree.goOn(labels: nil, message, &found)
+            return -1
+        }
+        // Nothing waits for what this finds, for it is nearly always the same.
+        let isRight = map.isRight(guess.number, text, start)
+        tree.goOn(labels: isRight ? guess.length : nil, message, &found)
+        // The latter are labels that begin like others, and go on.
+        if !isRight || found.isLostBehindLabels() { map.mistake(guess.number, text, start) }
+        return isRight ? guess.number : -1
+    }
+
+    /// The place in `known` of a message's labels; `guess` is the number of their run, or -1.
+    @inline(__always)
+    mutating func place(
+        of labels: Range<Int>, _ guess: Int, _ salt: UInt32, _ bytes: Span<UInt8>
+    ) -> Int? {
+        guard guess >= 0 else { return search(labels, salt, bytes) }
+        let meaning = map.meaning(guess)
+        return meaning.salt == salt ? meaning.value : search(labels, salt, bytes)
+    }
+
+    /// The same by all of their bytes; it is remembered for the next time.
+    @inline(never)
+    private mutating func search(
+        _ labels: Range<Int>, _ salt: UInt32, _ bytes: Span<UInt8>
+    ) -> Int? {
+        let hash = map.hash(bytes, labels, salt: salt)
+        guard let found = map.find(bytes, labels, salt: salt, hash: hash) else { return nil }
+        map.note(bytes, labels, salt: salt, hash: hash)
+        return Int(found)
     }
 
     /// The event time of a message whose layout is known, or nil where it names none.
     @inline(__always)
     private mutating func time(
-        _ found: LayoutTree.Found, _ shape: ShapeTree.Shape, _ bytes: Span<UInt8>
+        _ found: LayoutTree.Found, _ number: Int, _ bytes: Span<UInt8>
     ) -> Instant? {
-        guard !found.time.isEmpty else { return record.origin.recordTime }
-        if found.timeInteger >= 0 {
-            return Timestamp.instant(found.timeInteger, settings.timestampUnit)
-        }
-        guard !shape.isLine || found.isTimeWhole else { return nil }
+        let ordinal = Int(shapes.shapes[number].time)
+        guard ordinal >= 0 else { return record.origin.recordTime }
+        // Among the numbers are fifteen digits of it at most.
+        let integer =
+            found.time.isEmpty
+            ? found.timeBase &+ Int64(shapes.tree.number(ordinal)) : found.timeInteger
+        if integer >= 0 { return Timestamp.instant(integer, settings.timestampUnit) }
+        guard !shapes.shapes[number].isLine || found.isTimeWhole else { return nil }
         let node = Node(
             kind: .number, flag: found.isTimeWhole,
             start: Int32(truncatingIfNeeded: found.time.lowerBound),
@@ -65,27 +117,32 @@ extension MessageDecoder {
             device, at: time, from: batch.partitions[Int(record.origin.partition)])
     }
 
-    /// Writes the rows of a message in which every number is sound and has its place.
+    /// Writes the rows of a message in which every number is sound and has its place; their lanes are
+    /// those at the end of the batch.
     @inline(__always)
-    private mutating func takeLanes(
-        _ shape: ShapeTree.Shape, _ device: DeviceIndex, _ time: Instant,
-        _ batch: inout SampleBatch
+    private mutating func takeRows(
+        _ number: Int, _ device: DeviceIndex, _ time: Instant, _ batch: inout SampleBatch
     ) {
-        if !shape.peaks.isEmpty { takePeaks(shape, device, time) }
         let firstRow = batch.rows.count
-        let first = Int(shape.rows.lowerBound)
-        for row in 0..<Int(shape.rows.upperBound) &- first {
-            let open = shapes.rows[first &+ row]
+        if !shapes.shapes[number].peaks.isEmpty {
+            takePeaks(shapes.shapes[number], device, time, &batch)
+        }
+        var row = Int(shapes.shapes[number].rows.lowerBound)
+        let end = Int(shapes.shapes[number].rows.upperBound)
+        while row < end {
+            let open = shapes.rows[row]
+            row &+= 1
             batch.rows.append(
                 SampleBatch.Row(
                     device: device, group: open.group, partition: record.origin.partition,
                     time: time, offset: record.origin.offset, points: open.points))
-            batch.lanes.append(shapes.tree.lanes(row))
         }
-        if !shape.counters.isEmpty { takeCounters(shape, firstRow, &batch) }
-        batch.tally.points &+= shape.points
-        batch.tally.unknownMetric &+= shape.unknown
-        batch.tally.ignored &+= shape.ignored
+        if !shapes.shapes[number].counters.isEmpty {
+            takeCounters(shapes.shapes[number], firstRow, &batch)
+        }
+        batch.tally.points &+= shapes.shapes[number].points
+        batch.tally.unknownMetric &+= shapes.shapes[number].unknown
+        batch.tally.ignored &+= shapes.shapes[number].ignored
     }
 
     private mutating func takeCounters(
@@ -102,10 +159,11 @@ extension MessageDecoder {
     }
 
     /// Puts shares of the largest number that the device has shown in the place of numbers.
-    @inline(__always)
     private mutating func takePeaks(
-        _ shape: ShapeTree.Shape, _ device: DeviceIndex, _ time: Instant
+        _ shape: ShapeTree.Shape, _ device: DeviceIndex, _ time: Instant,
+        _ batch: inout SampleBatch
     ) {
+        let firstRow = batch.lanes.count &- shape.rows.count
         memory.begin(canFail: false)
         let rows = Int(shape.rows.lowerBound)
         for index in Int(shape.peaks.lowerBound)..<Int(shape.peaks.upperBound) {
@@ -115,14 +173,14 @@ extension MessageDecoder {
             let metric = Metric(group: Int(shapes.rows[rows &+ row].group), lane: lane)
             let before = memory.scalar(device, metric, .peak)?.value ?? 0
             if value > before { memory.remember(value, at: time, device, metric, .peak) }
-            shapes.tree.put(Float(value / max(value, before)), inLane: Int(peak.lane))
+            batch.lanes[firstRow &+ row][lane] = Float(value / max(value, before))
         }
     }
 
     /// Takes a message of which something is out of its range, or goes by more than its lane.
     @inline(never)
     private mutating func takeSlowly(
-        _ found: LayoutTree.Found, _ shape: ShapeTree.Shape, _ place: Int, _ time: Instant,
+        _ isSound: Bool, _ shape: ShapeTree.Shape, _ place: Int, _ time: Instant,
         _ batch: inout SampleBatch, _ directory: inout Directory
     ) -> Bool {
         let labels = known[place]
@@ -133,12 +191,13 @@ extension MessageDecoder {
         record.lastSalt = shape.salt
         record.lastKnown = place
         memory.begin(canFail: false)
-        guard shape.isPlain, found.isSound else {
+        guard shape.isPlain, isSound else {
+            batch.lanes.removeLast(shape.rows.count)
             if takeOneByOne(shape, labels, &batch) { heard(device, time, &batch, &directory) }
             return true
         }
-        takePeaks(shape, device, time)
-        openRows(shape, device)
+        takePeaks(shape, device, time, &batch)
+        openRows(shape, device, &batch)
         takeCounters(shape, record.firstRow, &batch)
         batch.tally.points &+= shape.points
         batch.tally.unknownMetric &+= shape.unknown
@@ -149,18 +208,22 @@ extension MessageDecoder {
         return true
     }
 
-    /// Opens the rows of a shape and fills their lanes, so that more can follow.
-    private mutating func openRows(_ shape: ShapeTree.Shape, _ device: DeviceIndex) {
+    /// Opens the rows of a shape with the lanes at the end of the batch, so that more can follow.
+    private mutating func openRows(
+        _ shape: ShapeTree.Shape, _ device: DeviceIndex, _ batch: inout SampleBatch
+    ) {
         let first = Int(shape.rows.lowerBound)
         let rowCount = Int(shape.rows.upperBound) - first
+        let firstLanes = batch.lanes.count - rowCount
         for row in 0..<rowCount {
             let open = shapes.rows[first + row]
             record.rows[row] = Record.OpenRow(
                 device: device, group: open.group, points: open.points)
-            let lanes = shapes.tree.lanes(row)
+            let lanes = batch.lanes[firstLanes + row]
             for lane in 0..<16 { record.values[row * 16 + lane] = lanes[lane] }
         }
         record.rowCount = rowCount
+        batch.lanes.removeLast(rowCount)
     }
 
     /// Takes the values that are parts of something, or remembered.
@@ -185,10 +248,9 @@ extension MessageDecoder {
         _ shape: ShapeTree.Shape, _ labels: KnownLabels, _ batch: inout SampleBatch
     ) -> Bool {
         var isHeard = false
-        let first = Int(shape.values.lowerBound)
-        for index in first..<Int(shape.values.upperBound) {
+        for index in Int(shape.values.lowerBound)..<Int(shape.values.upperBound) {
             let place = Int(shapes.values[index].place)
-            let raw = shapes.tree.number(index &- first)
+            let raw = shapes.tree.number(Int(shapes.values[index].ordinal))
             if putPlain(raw, resolver.plain[place], labels, &batch) {
                 isHeard = true
                 continue
@@ -252,13 +314,21 @@ extension MessageDecoder {
                 else { return }
                 cuts.append(
                     LayoutTree.Cut(
-                        slot: .value, range: value.range, target: draft.values.last?.target))
+                        slot: .value, range: value.range, target: draft.values.last?.target ?? .none
+                    ))
             }
         }
+        var values = draft.values
         cuts.sort { $0.range.lowerBound < $1.range.lowerBound }
+        // Where each stands among the numbers, of which the time is one; there may be none.
+        let numbers = cuts.filter { $0.slot != .labels }
+        let before = numbers.firstIndex { $0.slot == .time }
+        for index in values.indices {
+            values[index].ordinal = Int32(index + (before.map { $0 <= index ? 1 : 0 } ?? 0))
+        }
         let made = ShapeTree.Draft(
             isNative: record.isNative, isLine: tape.isInflux, isPlain: draft.isPlain,
-            salt: record.lastSalt, values: draft.values, rows: draft.rows)
+            salt: record.lastSalt, time: Int32(before ?? -1), values: values, rows: draft.rows)
         shapes.learn(bytes, cuts, made)
     }
 

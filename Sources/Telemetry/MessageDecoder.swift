@@ -87,13 +87,18 @@ package struct MessageDecoder: Sendable {
         record.begin(
             origin, clock: now, latest: Instant(milliseconds: now.milliseconds &+ futureSkew))
         let isSized = !payload.isEmpty && payload.count <= settings.messageBytesMax
-        if isSized, !shapes.isEmpty, takeShaped(payload, &batch, &directory) { return }
+        let isKnown = isSized && !shapes.isEmpty
+        if isKnown {
+            scratch.fill(payload)
+            payload.askForNext()
+            if takeShaped(payload, &batch, &directory) { return }
+        }
         // Where a layout might be learned the message is read in full, unless that led to nothing.
         let mayLearn = shapes.isReadyToLearn()
         let isDirect =
             readsDirectly
             && (!mayLearn || untaught >= Self.untaughtMax && untaught % Self.untaughtStep != 0)
-        if isSized, isDirect, takeMembers(payload, &batch, &directory) {
+        if isSized, isDirect, takeMembers(payload, isCopied: isKnown, &batch, &directory) {
             untaught &+= 1
             return
         }
@@ -115,7 +120,20 @@ package struct MessageDecoder: Sendable {
         }
     }
 
+    @inline(__always)
     private mutating func prepare(_ directory: borrowing Directory) {
+        let devices = directory.count
+        if resolver.isFull || known.count >= settings.labelSetsMax
+            || map.byteCount >= settings.labelBytesMax || devices < devicesSeen
+        {
+            forget(devices)
+        }
+        devicesSeen = devices
+    }
+
+    /// Clears what is full, and what is known of a directory that was another one.
+    @inline(never)
+    private mutating func forget(_ devices: Int) {
         // Shapes name places of the resolver.
         if resolver.clearIfFull() {
             shapes.removeAll()
@@ -124,9 +142,8 @@ package struct MessageDecoder: Sendable {
         let isFull =
             known.count >= settings.labelSetsMax || map.byteCount >= settings.labelBytesMax
         // A directory with fewer devices is another one; nothing known of the old one holds.
-        guard isFull || directory.count < devicesSeen else { return devicesSeen = directory.count }
+        guard isFull || devices < devicesSeen else { return }
         if isFull { counted.labelClears &+= 1 }
-        devicesSeen = directory.count
         known.removeAll(keepingCapacity: true)
         map.removeAll()
         fingerprints.removeAll(keepingCapacity: true)

@@ -32,10 +32,9 @@ enum Number {
                 value: isNegative ? -short.value : short.value, end: position &+ short.end,
                 isInteger: short.isInteger)
         }
-        if let long = long(word, bytes.word(at: position &+ 8)) {
+        if let long = long(bytes, at: position, word) {
             return Parsed(
-                value: isNegative ? -long.value : long.value, end: position &+ long.end,
-                isInteger: true)
+                value: isNegative ? -long.value : long.value, end: long.end, isInteger: true)
         }
         return general(bytes, at: start, from: position, isNegative: isNegative)
     }
@@ -112,30 +111,15 @@ enum Number {
             end: whole &+ digits &+ 1, isInteger: false)
     }
 
-    /// An integer of 8 to 15 digits: bytes of memory, bytes per second, milliseconds.
-    ///
-    /// - Returns: nil for every other number, and for what is none.
-    @inline(__always)
-    static func long(_ word: UInt64, _ next: UInt64) -> Parsed? {
-        let others = Digits.others(next)
-        guard Digits.others(word) == 0, word & 0xFF != 0x30, others != 0 else { return nil }
-        let bits = UInt64(truncatingIfNeeded: others.trailingZeroBitCount & 0x38)
-        let behind = (next &>> bits) & 0xFF
-        guard behind != 0x2E, behind | 0x20 != 0x65 else { return nil }
-        let digits = Int(truncatingIfNeeded: bits &>> 3)
-        // Shifted in two steps, because a shift by 64 bits would be none.
-        let rest = ((next ^ 0x3030_3030_3030_3030) &<< (56 &- bits)) &<< 8
-        let value =
-            Digits.joined(word ^ 0x3030_3030_3030_3030) &* Digits.power(digits)
-            &+ Digits.joined(rest)
-        return Parsed(value: Double(value), end: 8 &+ digits, isInteger: true)
-    }
-
-    /// The same where the number may be anywhere in `bytes`, without a power of ten to choose.
+    /// An integer of 8 to 15 digits, bytes of memory, bytes per second, milliseconds; `word` are its
+    /// first eight.
     ///
     /// How many digits there are is hard to predict; here nothing depends on it but one load.
+    ///
+    /// - Returns: nil for every other number, and for what is none or stands at the very end.
     @inline(__always)
     static func long(_ bytes: Span<UInt8>, at start: Int, _ word: UInt64) -> Parsed? {
+        guard bytes.has(16, at: start) else { return nil }
         let next = bytes.wholeWord(at: start &+ 8)
         let others = Digits.others(next)
         guard Digits.others(word) == 0, word & 0xFF != 0x30, others != 0 else { return nil }

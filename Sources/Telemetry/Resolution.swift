@@ -111,11 +111,13 @@ struct Resolver: Sendable {
         namesMax = settings.namesMax
     }
 
+    var isFull: Bool { known.count >= namesMax }
+
     /// Called between messages, so that no place in `known` is in use.
     ///
     /// - Returns: whether every place became invalid.
     mutating func clearIfFull() -> Bool {
-        guard known.count >= namesMax else { return false }
+        guard isFull else { return false }
         known.removeAll(keepingCapacity: true)
         plain.removeAll(keepingCapacity: true)
         places.removeAll(keepingCapacity: true)

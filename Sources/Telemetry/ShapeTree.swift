@@ -20,6 +20,8 @@ struct ShapeTree: Sendable {
         /// Within these the value is sound, whatever else might be asked of it.
         var low: Double
         var high: Double
+        /// Where it stands among the numbers of the message, of which the time is one.
+        var ordinal: Int32 = 0
 
         var target: LayoutTree.Target {
             let lane = way == .lane ? lane : LayoutTree.noLane
@@ -62,8 +64,13 @@ struct ShapeTree: Sendable {
         var isLine: Bool
         /// Whether the values with lanes may be taken before those that go by their whole meaning.
         var isPlain: Bool
+        /// Whether nothing of it goes by more than its lane.
+        var isQuick: Bool
         /// As what its labels are read.
         var salt: UInt32
+        /// Where its time stands among its numbers; or -1.
+        var time: Int32
+        var targets: LayoutTree.Targets
         var values: Range<Int32>
         var rows: Range<Int32>
         /// Of the extras, in this order.
@@ -82,6 +89,7 @@ struct ShapeTree: Sendable {
         var isLine: Bool
         var isPlain: Bool
         var salt: UInt32
+        var time: Int32
         var values: [Value]
         var rows: [Row]
     }
@@ -135,23 +143,15 @@ struct ShapeTree: Sendable {
 }
 
 extension ShapeTree {
-    /// Follows `payload` through the tree; the answer's `shape` is -1 where it leaves it.
-    @inline(__always)
-    mutating func read(_ payload: Span<UInt8>) -> LayoutTree.Found {
-        var found = tree.read(payload)
-        if found.question >= 0 { readOn(payload, &found) }
-        return found
-    }
-
     /// Reads what is written in an unusual way as the parser does.
     @inline(never)
-    private mutating func readOn(_ payload: Span<UInt8>, _ found: inout LayoutTree.Found) {
-        while found.question >= 0 {
-            let number = Number.parse(payload, at: found.question)
-            tree.answer(
-                number?.value, isWhole: number?.isInteger ?? false, end: number?.end ?? 0, payload,
-                &found)
-        }
+    mutating func readOn(_ message: borrowing Scratch, _ found: inout LayoutTree.Found) {
+        let text = message.bytes.span.extracting(droppingFirst: Scratch.front)
+            .extracting(first: message.count)
+        let number = Number.parse(text, at: found.question)
+        tree.answer(
+            number?.value, isWhole: number?.isInteger ?? false, end: number?.end ?? 0, message,
+            &found)
     }
 
     /// Adds the path of a message that was read in full; `cuts` stand in the order of its bytes, and
@@ -168,16 +168,18 @@ extension ShapeTree {
         switch tree.learn(payload, cuts, rows: draft.rows.count, shape: shapes.count) {
         case .tooWide: startAfresh()
         case .known: break
-        case .new(let isDirect): add(draft, isPlain: draft.isPlain && isDirect)
+        case .new(let targets): add(draft, targets)
         }
     }
 
-    private mutating func add(_ draft: Draft, isPlain: Bool) {
+    private mutating func add(_ draft: Draft, _ targets: LayoutTree.Targets) {
         func count(_ way: Way) -> UInt64 { UInt64(draft.values.count { $0.way == way }) }
         let wholes = count(.whole)
         shapes.append(
             Shape(
-                isNative: draft.isNative, isLine: draft.isLine, isPlain: isPlain, salt: draft.salt,
+                isNative: draft.isNative, isLine: draft.isLine, isPlain: draft.isPlain,
+                isQuick: draft.isPlain && wholes == 0, salt: draft.salt, time: draft.time,
+                targets: targets,
                 values: Int32(values.count)..<Int32(values.count + draft.values.count),
                 rows: Int32(rows.count)..<Int32(rows.count + draft.rows.count),
                 counters: addExtras(.counter, draft), peaks: addExtras(.peak, draft),
@@ -189,10 +191,10 @@ extension ShapeTree {
 
     private mutating func addExtras(_ way: Way, _ draft: Draft) -> Range<Int32> {
         let first = Int32(extras.count)
-        for (ordinal, value) in draft.values.enumerated() where value.way == way {
+        for value in draft.values where value.way == way {
             extras.append(
                 Extra(
-                    ordinal: Int32(ordinal), place: value.place, lane: value.lane,
+                    ordinal: value.ordinal, place: value.place, lane: value.lane,
                     scale: value.scale))
         }
         return first..<Int32(extras.count)

@@ -61,7 +61,23 @@ enum Timestamp {
     }
 
     /// The instant that a plain integer names, or nil where it lies outside the years 1 to 9999.
+    @inline(__always)
     static func instant(_ value: Int64, _ unit: TimestampUnit) -> Instant? {
+        // In these bounds a number of no given unit counts milliseconds, in the years 1973 to 5138.
+        if value >= 100_000_000_000, value < 100_000_000_000_000,
+            unit == .automatic || unit == .milliseconds
+        {
+            return Instant(milliseconds: value)
+        }
+        // And nanoseconds, in the years 1973 to 2262.
+        if value >= 100_000_000_000_000_000, unit == .automatic || unit == .nanoseconds {
+            return Instant(milliseconds: value / 1_000_000)
+        }
+        return anyInstant(value, unit)
+    }
+
+    @inline(never)
+    private static func anyInstant(_ value: Int64, _ unit: TimestampUnit) -> Instant? {
         let perSecond = unitsPerSecond(value.magnitude, unit)
         if perSecond >= 1_000 {
             let divisor = perSecond / 1_000

@@ -116,6 +116,44 @@ import Testing
         #expect(harness.batch.rows.map(\.device.value) == [0, 1, 0, 1, 0, 1, 0, 1])
     }
 
+    @Test func `labels that begin like others, and go on, stay another device`() throws {
+        let long = (0..<9).map { "\"rack-label-\($0)\":\"the same in all\"" }
+        let more = long.joined(separator: ",")
+        var harness = Harness(.native)
+        for round in 0..<6 {
+            for job in ["", #","labels":{"job":"a"}"#, #","labels":{"job":"a",\#(more)}"#] {
+                try harness.feed(
+                    Fixture.native(
+                        #""temp.core":\#(40 + round)"#, device: "nvidia/\(more.count)-GPU-1",
+                        more: job))
+                try harness.feed(
+                    Fixture.native(
+                        #""temp.core":\#(60 + round)"#, device: "nvidia/\(more.count)-GPU-2",
+                        more: job))
+            }
+        }
+        #expect(harness.batch.rows.map(\.device.value) == (0..<36).map { UInt32($0 % 2) })
+        #expect(harness.value("nvidia/\(more.count)-GPU-1", .tempCore) == 45)
+        #expect(harness.value("nvidia/\(more.count)-GPU-2", .tempCore) == 65)
+        // A device that has a job again, or no more, is looked at closely.
+        #expect(harness.decoder.statistics.shapeHits == 10)
+        #expect(harness.isConsistent)
+    }
+
+    @Test func `nanoseconds are read to the millisecond when their first digits change`() throws {
+        var harness = Harness(.influx)
+        let times: [Int64] = [
+            1_794_248_000_000, 1_794_248_000_001, 1_794_999_999_999, 1_795_000_000_000,
+            1_795_000_000_001, 999_999_999_999, 1_000_000_000_000,
+        ]
+        for time in times {
+            try harness.feed("nvidia_smi,host=h,uuid=GPU-1 power_draw=99.5 \(time)123456\n")
+            #expect(harness.batch.rows.last?.time.milliseconds == time)
+        }
+        #expect(harness.decoder.statistics.shapeHits == UInt64(times.count - 1))
+        #expect(harness.refusal("nvidia_smi,host=h,uuid=GPU-1 power_draw=99.5 1.5\n") != nil)
+    }
+
     @Test(arguments: [1, 7, 1_234, 99_999] as [UInt64])
     func `the short way says exactly what the parser says`(_ seed: UInt64) {
         var random = SeededGenerator(seed: seed)

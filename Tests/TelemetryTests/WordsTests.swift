@@ -96,9 +96,11 @@ import Testing
         for count in [300, 0, 1, 299, 7, 1_000, 2] {
             let bytes = (0..<count).map { UInt8(truncatingIfNeeded: $0 | 1) }
             scratch.fill(bytes.span)
-            #expect(Array(scratch.bytes[..<count]) == bytes)
-            let padding = scratch.bytes[count..<count + Scratch.padding]
-            #expect(padding.allSatisfy { $0 == 0 })
+            let text = scratch.bytes[Scratch.front...].prefix(count + Scratch.padding)
+            #expect(Array(text.prefix(count)) == bytes && scratch.count == count)
+            #expect(text.count == count + Scratch.padding)
+            #expect(text.suffix(Scratch.padding).allSatisfy { $0 == 0 })
+            #expect(scratch.bytes.prefix(Scratch.front).allSatisfy { $0 == 0 })
         }
     }
 

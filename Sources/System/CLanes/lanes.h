@@ -42,6 +42,145 @@ LANES_INLINE unsigned short lanes_bits(lanes_int mask)
     __builtin_memcpy(&result, &bits, 2);
     return result;
 }
+/// Sixteen bytes of text, wherever they lie.
+typedef unsigned char lanes_text __attribute__((ext_vector_type(16), aligned(1)));
+typedef unsigned short lanes_short __attribute__((ext_vector_type(8)));
+typedef int lanes_quad __attribute__((ext_vector_type(4)));
+typedef double lanes_pair __attribute__((ext_vector_type(2)));
+/// The same where they lie at a multiple of sixteen.
+typedef unsigned char lanes_aligned_text __attribute__((ext_vector_type(16)));
+
+/// Whether 32 bytes of text are none below the first 32 of a window, and none above by more than
+/// its other 32 say: 0 for a byte that is given, 9 for a digit, 255 for any.
+LANES_INLINE int lanes_fits(const void *text, const void *window)
+{
+    const lanes_text *here = (const lanes_text *)text;
+    const lanes_aligned_text *least = (const lanes_aligned_text *)window;
+    const lanes_text over = __builtin_elementwise_sub_sat(here[0] - least[0], least[2])
+        | __builtin_elementwise_sub_sat(here[1] - least[1], least[3]);
+    return __builtin_reduce_or(over) == 0;
+}
+/// Bit i says that byte i is no digit.
+LANES_INLINE unsigned lanes_others(const void *text)
+{
+    const lanes_text digits = *(const lanes_text *)text - (lanes_text)'0';
+    _Bool __attribute__((ext_vector_type(16))) bits =
+        __builtin_convertvector(digits > (lanes_text)9, _Bool __attribute__((ext_vector_type(16))));
+    unsigned short result;
+    __builtin_memcpy(&result, &bits, 2);
+    return result;
+}
+/// The digits of a number that ends at `end`, the last one last: those of the `fraction` mask as they
+/// stand, and those of the `whole` mask one place on, over the dot.
+LANES_INLINE lanes_text lanes_joined(const void *end, lanes_text fraction, lanes_text whole)
+{
+    const lanes_text text = *(const lanes_text *)((const char *)end - 16);
+    const lanes_text none = 0;
+    return (text & fraction)
+        | __builtin_shufflevector(none, text & whole, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30);
+}
+LANES_INLINE void lanes_digits(const void *end, const void *masks, void *slot, double divisor)
+{
+    const lanes_aligned_text *mask = (const lanes_aligned_text *)masks;
+    *(lanes_aligned_text *)slot = lanes_joined(end, mask[0], mask[1]);
+    ((double *)slot)[2] = divisor;
+}
+/// The same of a number of up to fifteen bytes without sign or exponent, wherever it ends, and the
+/// power of ten to divide it by. Answers its width, or 0 where another thing stands there.
+LANES_INLINE long lanes_number(const void *text, void *slot)
+{
+    // From place k on, k masks of a digit at the end of sixteen.
+    static const unsigned char tops[33] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+        15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 0};
+    static const double powers[16] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11,
+        1e12, 1e13, 1e14, 1e15};
+    const unsigned char *byte = (const unsigned char *)text;
+    const unsigned others = lanes_others(text);
+    const long whole = __builtin_ctz(others | 0x10000);
+    if (whole == 0 || whole > 15 || (whole > 1 && byte[0] == '0')) return 0;
+    long width = whole, part = whole, power = 0;
+    if (byte[whole] == '.') {
+        width = __builtin_ctz((others & (others - 1)) | 0x10000);
+        power = part = width - whole - 1;
+        if (part == 0 || width > 15) return 0;
+    }
+    if ((byte[width] | 0x20) == 'e') return 0;
+    const lanes_text fraction = *(const lanes_text *)(tops + part);
+    const lanes_text ahead = *(const lanes_text *)(tops + width) & ~*(const lanes_text *)(tops + part + 1);
+    *(lanes_aligned_text *)slot = lanes_joined(byte + width, fraction, ahead);
+    ((double *)slot)[2] = powers[power];
+    return width;
+}
+/// Of eight numbers the first, third, … times `factor` and the one behind it.
+LANES_INLINE lanes_quad lanes_paired(lanes_short numbers, short factor)
+{
+#if defined(__SSE2__)
+    typedef short signed_short __attribute__((vector_size(16)));
+    const signed_short factors = {factor, 1, factor, 1, factor, 1, factor, 1};
+    return (lanes_quad)__builtin_ia32_pmaddwd128((signed_short)numbers, factors);
+#else
+    typedef unsigned short half __attribute__((ext_vector_type(4)));
+    const half first = __builtin_shufflevector(numbers, numbers, 0, 2, 4, 6);
+    const half second = __builtin_shufflevector(numbers, numbers, 1, 3, 5, 7);
+    return __builtin_convertvector(first, lanes_quad) * factor + __builtin_convertvector(second, lanes_quad);
+#endif
+}
+LANES_INLINE lanes_short lanes_packed(lanes_quad a, lanes_quad b)
+{
+#if defined(__SSE2__)
+    typedef int signed_int __attribute__((vector_size(16)));
+    return (lanes_short)__builtin_ia32_packssdw128((signed_int)a, (signed_int)b);
+#else
+    typedef unsigned short half __attribute__((ext_vector_type(4)));
+    return __builtin_shufflevector(
+        __builtin_convertvector(a, half), __builtin_convertvector(b, half), 0, 1, 2, 3, 4, 5, 6, 7);
+#endif
+}
+/// Makes `count` numbers, which is even, of what was put aside: sixteen digits and a divisor every 32
+/// bytes. Divides each into `values`, scales it, and puts it into the lane of its place. 0 where one
+/// is out of its range; a divisor that is no number makes none that is.
+///
+/// For every two numbers the targets are their scales, the lowest values and the highest. Fifteen
+/// digits and a power of ten are exact in a double, so that the division rounds once.
+LANES_INLINE int lanes_numbers(const void *slots, const void *targets, const unsigned short *places,
+    long count, void *values, float *lanes)
+{
+    typedef float floats __attribute__((ext_vector_type(2)));
+    typedef int ints __attribute__((ext_vector_type(2)));
+    typedef long longs __attribute__((ext_vector_type(2)));
+    const lanes_short *text = (const lanes_short *)slots;
+    const lanes_pair *target = (const lanes_pair *)targets;
+    longs wrong = 0;
+#pragma clang loop unroll(disable)
+    for (long i = 0; i < count; i += 2, target += 3, text += 4) {
+        // Two digits: the lower byte times ten and the upper one, in the upper byte of a product.
+        const lanes_quad one = lanes_paired(text[0] * (unsigned short)2561 >> 8, 100);
+        const lanes_quad two = lanes_paired(text[2] * (unsigned short)2561 >> 8, 100);
+        const lanes_quad eights = lanes_paired(lanes_packed(one, two), 10000);
+        const ints head = __builtin_shufflevector(eights, eights, 0, 2);
+        const ints tail = __builtin_shufflevector(eights, eights, 1, 3);
+        const lanes_pair divisor = {*(const double *)(text + 1), *(const double *)(text + 3)};
+        const lanes_pair value = (__builtin_convertvector(head, lanes_pair) * 1e8
+            + __builtin_convertvector(tail, lanes_pair)) / divisor;
+        ((lanes_pair *)values)[i / 2] = value;
+        const lanes_pair scaled = value * target[0];
+        wrong |= (scaled < target[1]) | (scaled > target[2]);
+        const floats lane = __builtin_convertvector(scaled, floats);
+        lanes[places[i]] = lane[0];
+        lanes[places[i + 1]] = lane[1];
+    }
+    return (wrong[0] | wrong[1]) == 0;
+}
+/// Bit i says that byte i of two times 32 is the same.
+LANES_INLINE unsigned lanes_same(const void *one, const void *other)
+{
+    typedef unsigned char bytes __attribute__((ext_vector_type(32), aligned(1)));
+    _Bool __attribute__((ext_vector_type(32))) bits = __builtin_convertvector(
+        *(const bytes *)one == *(const bytes *)other, _Bool __attribute__((ext_vector_type(32))));
+    unsigned result;
+    __builtin_memcpy(&result, &bits, 4);
+    return result;
+}
 /// Bit i of the result says that lane i of the vector `seen` lies `age` or more before `now`.
 LANES_INLINE unsigned short lanes_aged(const void *seen, int now, int age)
 {
