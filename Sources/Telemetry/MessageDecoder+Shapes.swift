@@ -233,8 +233,10 @@ extension MessageDecoder {
         for index in Int(shape.wholes.lowerBound)..<Int(shape.wholes.upperBound) {
             let place = Int(shapes.extras[index].place)
             batch.tally.points &+= 1
-            let raw = shapes.tree.number(Int(shapes.extras[index].ordinal))
-            if let number = usable(raw, resolver.known[place].source, &batch) {
+            let value =
+                shapes.extras[index].constant
+                ?? .number(shapes.tree.number(Int(shapes.extras[index].ordinal)))
+            if let number = usable(value, resolver.known[place].source, &batch) {
                 take(number, as: place, labels, isIncrement: false, &batch)
             }
         }
@@ -250,8 +252,10 @@ extension MessageDecoder {
         var isHeard = false
         for index in Int(shape.values.lowerBound)..<Int(shape.values.upperBound) {
             let place = Int(shapes.values[index].place)
-            let raw = shapes.tree.number(Int(shapes.values[index].ordinal))
-            if putPlain(raw, resolver.plain[place], labels, &batch) {
+            let value =
+                shapes.values[index].constant
+                ?? .number(shapes.tree.number(Int(shapes.values[index].ordinal)))
+            if case .number(let raw) = value, putPlain(raw, resolver.plain[place], labels, &batch) {
                 isHeard = true
                 continue
             }
@@ -260,7 +264,7 @@ extension MessageDecoder {
             case .unknown: batch.tally.unknownMetric &+= 1
             case .ignored, .selected: batch.tally.ignored &+= 1
             case .known:
-                guard let number = usable(raw, resolver.known[place].source, &batch) else {
+                guard let number = usable(value, resolver.known[place].source, &batch) else {
                     continue
                 }
                 isHeard = true
@@ -303,9 +307,12 @@ extension MessageDecoder {
             switch value.kind {
             case .null, .object, .array, .line: continue
             case .string, .yes, .no:
-                // A text that says nothing is like any other literal.
-                guard let place = place(name, measurement, isNumeric: false, bytes),
-                    [.unknown, .ignored].contains(resolver.known[place].disposition)
+                // A text is like any other literal; what it says, if anything, is the same each time.
+                guard let place = place(name, measurement, isNumeric: false, bytes) else { return }
+                if [.unknown, .ignored].contains(resolver.known[place].disposition) { continue }
+                guard
+                    draft.add(
+                        place, resolver, salt: record.lastSalt, constant: scalar(bytes, value))
                 else { return }
             case .number:
                 guard value.value.isFinite,
@@ -323,8 +330,10 @@ extension MessageDecoder {
         // Where each stands among the numbers, of which the time is one; there may be none.
         let numbers = cuts.filter { $0.slot != .labels }
         let before = numbers.firstIndex { $0.slot == .time }
-        for index in values.indices {
-            values[index].ordinal = Int32(index + (before.map { $0 <= index ? 1 : 0 } ?? 0))
+        var count = 0
+        for index in values.indices where values[index].constant == nil {
+            values[index].ordinal = Int32(count + (before.map { $0 <= count ? 1 : 0 } ?? 0))
+            count += 1
         }
         let made = ShapeTree.Draft(
             isNative: record.isNative, isLine: tape.isInflux, isPlain: draft.isPlain,
@@ -380,7 +389,9 @@ private struct ShapeDraft {
     }
 
     /// - Returns: false where the value needs more than its number and the labels as read already.
-    mutating func add(_ place: Int, _ resolver: Resolver, salt: UInt32) -> Bool {
+    mutating func add(
+        _ place: Int, _ resolver: Resolver, salt: UInt32, constant: Scalar? = nil
+    ) -> Bool {
         let resolution = resolver.known[place]
         let known = resolver.plain[place]
         // A little less than a vendor's "not available" would be: what is above is looked at closely.
@@ -388,13 +399,16 @@ private struct ShapeDraft {
         var value = ShapeTree.Value(
             place: Int32(place), lane: 0, way: .whole, scale: known.scale, low: -.infinity,
             high: .infinity)
+        value.constant = constant
         switch resolution.disposition {
         case .selected: return false
         case .unknown: value.way = .unknown
         case .ignored: value.way = .ignored
         case .known:
             guard isNative || salt == known.telegrafSalt else { return false }
-            if known.isPlain {
+            if let constant {
+                if case .number = constant { addLate(resolution) }
+            } else if known.isPlain {
                 isTwice = isTwice || !plain.insert(known.metric).inserted
                 value.way = known.isCounter ? .counter : .lane
                 value.lane = Int32(row(of: known.metric) << 4 | Int(known.metric & 15))

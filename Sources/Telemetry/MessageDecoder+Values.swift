@@ -2,7 +2,7 @@ import Bytes
 import Fleet
 
 /// A value as it stands in a message.
-enum Scalar {
+enum Scalar: Sendable {
     case number(Double)
     /// A word for "not available".
     case blank
@@ -112,15 +112,7 @@ extension MessageDecoder {
         case .known: break
         }
         let resolution = resolver.known[place]
-        guard case .number(let raw) = value else {
-            if case .blank = value {
-                batch.tally.sentinel &+= 1
-            } else {
-                batch.tally.notANumber &+= 1
-            }
-            return
-        }
-        guard let number = usable(raw, resolution.source, &batch) else { return }
+        guard let number = usable(value, resolution.source, &batch) else { return }
         guard !record.isFuture else { return batch.tally.future &+= 1 }
 
         let level = record.isNative ? .board : resolution.meaning.level
@@ -128,6 +120,18 @@ extension MessageDecoder {
         let labels = known[try self.labels(source, level, bytes, &batch, &directory)]
         guard labels.device != KnownLabels.nobody else { return batch.tally.noDevice &+= 1 }
         take(number, as: place, labels, isIncrement: isIncrement, &batch)
+    }
+
+    /// The number that a value is, or nil where it has been counted as none.
+    mutating func usable(
+        _ value: Scalar, _ source: Source, _ batch: inout SampleBatch
+    ) -> Double? {
+        switch value {
+        case .number(let raw): return usable(raw, source, &batch)
+        case .blank: batch.tally.sentinel &+= 1
+        case .unreadable: batch.tally.notANumber &+= 1
+        }
+        return nil
     }
 
     /// A number that measures something, or nil where it has been counted as none.

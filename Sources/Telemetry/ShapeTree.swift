@@ -20,8 +20,10 @@ struct ShapeTree: Sendable {
         /// Within these the value is sound, whatever else might be asked of it.
         var low: Double
         var high: Double
-        /// Where it stands among the numbers of the message, of which the time is one.
-        var ordinal: Int32 = 0
+        /// Where it stands among the numbers of the message, of which the time is one; or -1.
+        var ordinal: Int32 = -1
+        /// What a text says that is the same in all messages of the layout, and no number there.
+        var constant: Scalar?
 
         var target: LayoutTree.Target {
             let lane = way == .lane ? lane : LayoutTree.noLane
@@ -49,6 +51,7 @@ struct ShapeTree: Sendable {
         var place: Int32
         var lane: Int32
         var scale: Double
+        var constant: Scalar?
     }
 
     /// One group of metrics of a shape.
@@ -195,7 +198,7 @@ extension ShapeTree {
             extras.append(
                 Extra(
                     ordinal: value.ordinal, place: value.place, lane: value.lane,
-                    scale: value.scale))
+                    scale: value.scale, constant: value.constant))
         }
         return first..<Int32(extras.count)
     }

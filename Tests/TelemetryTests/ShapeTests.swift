@@ -154,6 +154,33 @@ import Testing
         #expect(harness.refusal("nvidia_smi,host=h,uuid=GPU-1 power_draw=99.5 1.5\n") != nil)
     }
 
+    @Test func `a text that stands for a number has a layout for each thing that it says`() throws {
+        var short = Harness(.auto)
+        var long = Harness(.auto) { $0.shapeBytesMax = 0 }
+        let texts = [#""No""#, #""Yes""#, #""[N/A]""#, #""soon""#]
+        for round in 0..<40 {
+            let text = texts[round / 2 % texts.count]
+            // Now and then out of its range, so that all values are taken one by one.
+            let power = round % 7 == 6 ? "-5" : "\(100 + round).5"
+            let lines = [
+                "nvidia_smi,host=h,uuid=GPU-1 power_draw=\(power),remapped_rows_pending=\(text),"
+                    + "remapped_rows_failure=\(text) 1795248000000000000\n",
+                #"{"fields":{"remapped_rows_pending":\#(text),"power_draw":\#(power)},"name":"#
+                    + #""nvidia_smi","tags":{"host":"h","uuid":"GPU-2"},"timestamp":1795248000}"#,
+                Fixture.native(
+                    #""temp.core":\#(30 + round),"remap.pending":\#(text)"#,
+                    device: "nvidia/GPU-3"),
+            ]
+            for line in lines {
+                try short.feed(line)
+                try long.feed(line)
+                #expect(Self.digest(short) == Self.digest(long), "\(round) \(line)")
+            }
+        }
+        #expect(short.decoder.statistics.shapeHits == 3 * 40 - 3 * 4)
+        #expect(short.isConsistent)
+    }
+
     @Test(arguments: [1, 7, 1_234, 99_999] as [UInt64])
     func `the short way says exactly what the parser says`(_ seed: UInt64) {
         var random = SeededGenerator(seed: seed)
