@@ -122,7 +122,7 @@ let package = Package(
         tests("Daemon", "Daemon", "Fleet", "Configuration", "Kafka", "Rules"),
         tests("Simulation", "Simulation", "Fleet", "Telemetry"),
         tests(
-            "Acceptance", "CRdKafka", "Console", "Fleet", "HTTP", "Kafka", "Ledger", "Simulation",
-            "Telemetry"),
+            "Acceptance", "CRdKafka", "Console", "Fleet", "HTTP", "Kafka", "Ledger", "Rules",
+            "Simulation", "Telemetry"),
     ]
 )

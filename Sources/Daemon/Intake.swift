@@ -7,11 +7,16 @@ import Rules
 import Synchronization
 import Telemetry
 
-/// Reads Kafka and judges what it reads; the one thread that touches the consumer.
+/// Reads Kafka and has judged what it reads; the one thread that touches the consumer.
 ///
-/// Each turn is one poll: decode, detect, judge, dead letters, and a step for the engine. What the
-/// engine has stored is committed to the group, which is for people's tools; the truth about
-/// positions is the ledger.
+/// Each turn is one poll: decode, dead letters, detect, judge, and a step for the engine. A poll that
+/// came back full says that more is there: its batch is judged on a second thread during the next
+/// poll, and what came of it is taken before anything else is done with that one's. What the engine
+/// has stored is committed to the group, which is for people's tools; the truth about positions is
+/// the ledger.
+///
+/// A judge that never ends holds up the next turn, and so looks to all who watch as if the intake
+/// were stuck, which it is.
 final class Intake: Sendable {
     /// What the rest of the process may say to the intake, and hear of it.
     struct Controls: Sendable {
@@ -68,7 +73,7 @@ final class Intake: Sendable {
         let fallback: StartOffset.End = settings.kafka.startAt == .earliest ? .earliest : .latest
         var consumer = try Consumer.open(
             properties, topics: settings.kafka.topics.map(\.name),
-            log: { [log] line in log.kafka(line) },
+            batchMax: Pipeline.batchMax, log: { [log] line in log.kafka(line) },
             start: { [self] name in
                 let partition = Partition(topic: name.topic, number: name.number)
                 let known = controls.withLock { $0.stored[partition] } ?? positions[partition]
@@ -93,6 +98,7 @@ final class Intake: Sendable {
                 if isStuck(consumer, &reading) { break }
             }
         } catch {
+            settle(&consumer, &reading, at: clock.now())
             log.error("reading cannot go on", ["why": error.description])
             board.intakeFailed("reading has ended: \(error.description)")
             _ = consumer.close(milliseconds: 2_000)
@@ -123,55 +129,92 @@ final class Intake: Sendable {
     ) throws(KafkaError) {
         let now = clock.now()
         if let book = controls.withLock({ $0.book.take() }) {
+            settle(&consumer, &reading, at: now)
             reading.note(reading.pipeline.replace(book, at: now))
         }
         board.intakeTurned(at: now)
-        var counts = MessageCounts()
-        reading.pipeline.begin()
-        counts.messages = UInt64(
-            try consumer.poll(milliseconds: Self.pollMilliseconds) { record, key, payload in
-                reading.read(record, key, payload, at: now, &counts, deadLetters)
-            })
-        take(eventsOf: &consumer, &reading)
+        reading.begin()
+        // What is being judged meanwhile does not wait for records that may never come.
+        let patience = reading.pipeline.isJudging ? 0 : Self.pollMilliseconds
+        let count = try consumer.poll(milliseconds: patience) { record, key, payload in
+            reading.read(record, key, payload, at: now, deadLetters)
+        }
+        reading.counts.messages += UInt64(count)
+        settle(&consumer, &reading, at: now)
+        take(eventsOf: &consumer, &reading, deadLetters)
         reading.isSettled = deadLetters.flush()
 
-        if now - reading.maintainedAt >= Self.maintainEvery {
-            reading.pipeline.maintain(board.silences, at: now)
-            reading.maintainedAt = now
-            board.seasonsRefused.raise(to: reading.pipeline.seasonsRefused)
-            board.watchesRefused.raise(to: reading.pipeline.watchesRefused)
-            board.devicesHeld.set(Double(reading.pipeline.devicesHeld))
-        }
-        let caughtUp = consumer.assignment.filter { index in
-            consumer.isCaughtUp(index) && reading.isSilent(index, at: now)
-        }
-        let (findings, tally) = reading.pipeline.judge(
-            caughtUp: caughtUp, upTo: reading.settledFrontier(at: now))
-        board.add(counts, tally, reading.pipeline.directory.count)
-        reading.note(findings)
-        if counts.messages > 0 { reading.noteTopics(at: now) }
-        if reading.isHolding { reading.watch.excuse(at: now) }
-        let silences = reading.watch.judge(at: now)
-        reading.note(silences)
-        board.silentTopics.set(Double(reading.watch.silent))
-        for finding in silences {
-            log.error(
-                "input", ["topic": finding.key.subject.name, "says": finding.summary])
-        }
-        if !findings.isEmpty || !silences.isEmpty || now - reading.sentAt >= Self.stepEvery {
-            send(&consumer, &reading, at: now)
-        }
+        if count > 0 { reading.noteTopics(at: now) }
+        tellSilence(&reading, at: now)
+        if now - reading.maintainedAt >= Self.maintainEvery { maintain(&reading, at: now) }
+        judge(&consumer, &reading, isBehind: count >= Pipeline.batchMax, at: now)
         if now - reading.committedAt >= Self.commitEvery {
             commit(&consumer, &reading)
             reading.committedAt = now
         }
     }
 
-    private func take(eventsOf consumer: inout Consumer, _ reading: inout Reading) {
+    /// Says which topics have fallen silent, or are heard again.
+    private func tellSilence(_ reading: inout Reading, at now: Instant) {
+        if reading.isHolding { reading.watch.excuse(at: now) }
+        let silences = reading.watch.judge(at: now)
+        reading.note(Judged(findings: silences))
+        board.silentTopics.set(Double(reading.watch.silent))
+        for finding in silences {
+            log.error(
+                "input", ["topic": finding.key.subject.name, "says": finding.summary])
+        }
+    }
+
+    private func maintain(_ reading: inout Reading, at now: Instant) {
+        reading.pipeline.maintain(board.silences, at: now)
+        reading.maintainedAt = now
+        board.seasonsRefused.raise(to: reading.pipeline.seasonsRefused)
+        board.watchesRefused.raise(to: reading.pipeline.watchesRefused)
+        board.devicesHeld.set(Double(reading.pipeline.devicesHeld))
+    }
+
+    /// Has judged what was read, which no step may have told the positions of yet.
+    private func judge(
+        _ consumer: inout Consumer, _ reading: inout Reading, isBehind: Bool, at now: Instant
+    ) {
+        let assignment = consumer.assignment
+        let caughtUp = assignment.filter { index in
+            consumer.isCaughtUp(index) && reading.isSilent(index, at: now)
+        }
+        let positions = assignment.compactMap { index in
+            consumer.position(of: index).map { (partition: index, next: $0) }
+        }
+        let done = reading.judge(
+            upTo: positions, caughtUp: caughtUp, isBehind: isBehind, at: now)
+        if let done { conclude(done, &consumer, &reading, at: now) }
+    }
+
+    /// Takes what came of the batch that is judged on the second thread, if one is.
+    private func settle(_ consumer: inout Consumer, _ reading: inout Reading, at now: Instant) {
+        if let done = reading.take() { conclude(done, &consumer, &reading, at: now) }
+    }
+
+    /// What came of a batch is known: says so, and to the engine where it is time.
+    private func conclude(
+        _ done: Reading.Done, _ consumer: inout Consumer, _ reading: inout Reading,
+        at now: Instant
+    ) {
+        board.add(done.counts, done.tally, done.devices)
+        if reading.isUrgent || now - reading.sentAt >= Self.stepEvery {
+            send(&consumer, &reading, at: now)
+        }
+    }
+
+    /// Nothing is judged aside meanwhile; what this turn read is not judged yet.
+    private func take(
+        eventsOf consumer: inout Consumer, _ reading: inout Reading, _ deadLetters: DeadLetters
+    ) {
         while let event = consumer.nextEvent() {
             switch event {
             case .assigned(let indices):
                 reading.know(consumer.partitions)
+                for index in indices { reading.forget(index) }
                 log.info("partitions assigned", ["count": indices.count])
                 board.assigned(consumer.assignment.count)
                 reading.watch(consumer.assignment, at: clock.now())
@@ -182,6 +225,10 @@ final class Intake: Sendable {
                 }
             case .revoked(let indices):
                 log.info("partitions revoked", ["count": indices.count])
+                // They go with all that was read of them, or the next owner would read it again.
+                reading.isSettled = deadLetters.flush()
+                judge(&consumer, &reading, isBehind: false, at: clock.now())
+                reading.begin()
                 send(&consumer, &reading, at: clock.now())
                 commit(&consumer, &reading)
                 let kept = consumer.assignment.filter { !indices.contains($0) }
@@ -229,22 +276,19 @@ final class Intake: Sendable {
     /// turns go on polling, or the group would take the partitions away, but fetch nothing.
     private func send(_ consumer: inout Consumer, _ reading: inout Reading, at now: Instant) {
         for index in consumer.assignment where index < reading.partitions.count {
-            guard let next = consumer.position(of: index) else { continue }
-            let partition = reading.partitions[index]
+            guard let next = reading.judged(index) else { continue }
             if let high = consumer.watermarks(of: index)?.high {
-                board.lag(of: partition, max(0, high - next))
+                board.lag(of: reading.partitions[index], max(0, high - next))
             }
-            // Dead letters are on their way: what they stand for is not read yet.
-            guard reading.isSettled, reading.sent[partition] != next else { continue }
-            reading.sent[partition] = next
-            reading.step.positions[partition] = next
         }
+        reading.offerPositions(of: consumer.assignment)
         // A step that waits for the engine does not grow by the same devices every minute; what is
         // due meanwhile is due then.
         if reading.step.devices.isEmpty {
-            reading.step.devices = reading.roster.due(reading.pipeline.directory, at: now)
+            reading.noteDevices(at: now)
         }
         reading.sentAt = now
+        reading.isUrgent = false
         reading.step.heard = reading.watch.heard
         guard !reading.step.isEmpty else { return }
         if mailbox.offer(.step(reading.step)) {
@@ -272,6 +316,7 @@ final class Intake: Sendable {
     private func finish(
         _ consumer: inout Consumer, _ reading: inout Reading, _ deadLetters: DeadLetters
     ) {
+        settle(&consumer, &reading, at: clock.now())
         reading.isSettled = deadLetters.flush(milliseconds: 2_000)
         send(&consumer, &reading, at: clock.now())
         for _ in 0..<100 where !reading.step.isEmpty {
@@ -298,161 +343,5 @@ final class Intake: Sendable {
         } catch {
             log.warning("the group did not take our positions", ["why": error.description])
         }
-    }
-}
-
-/// What the intake carries from turn to turn.
-private struct Reading: ~Copyable {
-    var pipeline: Pipeline
-    var partitions: [Partition] = []
-    var step = IntakeStep()
-    /// Wall-clock time of the newest record of each partition, by the consumer's index.
-    private var heard: [Instant] = []
-    var sent: [Partition: Int64] = [:]
-    var committed: [Partition: Int64] = [:]
-    var sentAt: Instant
-    var committedAt: Instant
-    var maintainedAt = Instant.distantPast
-    var roster: RosterKeeper
-    /// The engine is full and every partition is paused.
-    var isHolding = false
-    var outage = Outage()
-    /// Where event time stood, some times a second, for as long as `silentAfter`.
-    private var frontiers: [(at: Instant, time: Instant)] = []
-
-    /// A partition read to its end is called silent only after this long without a record.
-    ///
-    /// What was written a moment ago is still on its way. For the same reason such a partition goes
-    /// no further than where the others were so long ago: after a gap they come back one by one.
-    private static let silentAfter = Duration.seconds(5)
-
-    /// Every dead letter so far is written, or counted as lost.
-    var isSettled = true
-    var watch: InputWatch
-    /// Milliseconds since librdkafka's last sign of life as of the last turn, and how much of our
-    /// own time passed beyond what is normal.
-    var lifeAge: Int64 = 0
-    var lifeless: Int64 = 0
-
-    init(pipeline: consuming Pipeline, watch: InputWatch, started: Instant) {
-        roster = RosterKeeper(known: pipeline.directory.count)
-        self.pipeline = pipeline
-        self.watch = watch
-        sentAt = started
-        committedAt = started
-    }
-
-    mutating func know(_ known: [TopicPartition]) {
-        for name in known.dropFirst(partitions.count) {
-            partitions.append(Partition(topic: name.topic, number: name.number))
-            heard.append(.distantPast)
-        }
-        pipeline.know(partitions)
-    }
-
-    /// Another member owns it: what we read and did not store yet is theirs to read again.
-    mutating func forget(_ index: Int) {
-        guard index < partitions.count else { return }
-        step.positions[partitions[index]] = nil
-        sent[partitions[index]] = nil
-    }
-
-    /// Tells the watch of the topics that this turn brought records of: once a turn, not for each.
-    mutating func noteTopics(at now: Instant) {
-        var topics: Set<String> = []
-        for (index, partition) in partitions.enumerated() where heard[index] == now {
-            topics.insert(partition.topic)
-        }
-        for topic in topics { watch.heard(topic, at: now) }
-    }
-
-    func partition(_ index: Int) -> Partition? {
-        partitions.indices.contains(index) ? partitions[index] : nil
-    }
-
-    /// The partitions of `indices`, and no others, are ours.
-    mutating func watch(_ indices: [Int], at now: Instant) {
-        watch.watch(Set(indices.compactMap { partition($0)?.topic }), at: now)
-    }
-
-    /// Whether nothing came from a partition although it could have come.
-    func isSilent(_ index: Int, at now: Instant) -> Bool {
-        let heard = heard.indices.contains(index) ? heard[index] : .distantPast
-        return now - heard >= Self.silentAfter && !outage.excuses(heard: heard, at: now)
-    }
-
-    /// How far event time had come `silentAfter` ago; nil where nothing had come by then.
-    mutating func settledFrontier(at now: Instant) -> Instant? {
-        guard let time = pipeline.frontier else { return nil }
-        // A clock that was set back would hold it for as long.
-        if let last = frontiers.last, now < last.at { frontiers.removeAll() }
-        if frontiers.last.map({ time > $0.time && now - $0.at >= .milliseconds(250) }) ?? true {
-            frontiers.append((at: now, time: time))
-        }
-        while frontiers.count > 1, now - frontiers[1].at >= Self.silentAfter {
-            frontiers.removeFirst()
-        }
-        guard let first = frontiers.first, now - first.at >= Self.silentAfter else {
-            return nil
-        }
-        return first.time
-    }
-
-    mutating func note(_ findings: [Finding]) {
-        guard !findings.isEmpty else { return }
-        step.findings += findings
-        step.members.merge(pipeline.members(around: findings)) { $1 }
-    }
-
-    func name(of index: Int) -> String {
-        partitions.indices.contains(index) ? partitions[index].description : "-"
-    }
-
-    mutating func read(
-        _ record: borrowing Record, _ key: Span<UInt8>?, _ payload: Span<UInt8>?, at now: Instant,
-        _ counts: inout MessageCounts, _ deadLetters: DeadLetters
-    ) {
-        heard[record.partition] = now
-        // A compacted topic says "gone" with a tombstone; it carries no sample.
-        guard let payload else {
-            counts.tombstones += 1
-            return
-        }
-        counts.bytes += UInt64(payload.count)
-        let time = record.timestampMilliseconds.map { Instant(milliseconds: $0) } ?? now
-        do throws(Undecodable) {
-            try pipeline.read(
-                payload, partition: record.partition, offset: record.offset, recordTime: time,
-                now: now)
-            counts.decoded += 1
-        } catch {
-            counts.dead += 1
-            deadLetters.add(
-                payload, key: key, from: partitions[record.partition], offset: record.offset,
-                because: error)
-        }
-    }
-}
-
-/// When the brokers were last hard to reach: what cannot be fetched is not silent.
-struct Outage: Sendable, Equatable {
-    private var began = Instant.distantPast
-    private var last = Instant.distantPast
-
-    /// Agents come back after the brokers do, within the longest of their usual back-offs.
-    ///
-    /// A broker that stays away says so again every thirty seconds.
-    static let settling = Duration.seconds(60)
-    /// From here on it is news that nothing is seen of these devices, whosever fault it is.
-    static let longest = Duration.seconds(600)
-
-    mutating func note(at now: Instant) {
-        if now - last > Outage.settling || now < last { began = now }
-        last = now
-    }
-
-    /// Whether the silence of a partition that was heard last at `heard` may be the outage's.
-    func excuses(heard: Instant, at now: Instant) -> Bool {
-        heard <= last && now - last < Outage.settling && now - began < Outage.longest
     }
 }

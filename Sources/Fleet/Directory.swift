@@ -57,9 +57,18 @@ package struct Directory: Sendable {
     private var changes: [DeviceIndex] = []
     private var isChanged: [Bool] = []
     package let devicesMax: Int
+    private let notesSight: Bool
 
-    /// - Parameter devicesMax: about 4 KB of detector state stand behind each device.
-    package init(devicesMax: Int = 1_000_000) { self.devicesMax = devicesMax }
+    /// An empty one.
+    ///
+    /// - Parameters:
+    ///   - devicesMax: about 4 KB of detector state stand behind each device.
+    ///   - notesSight: whether `touch` keeps when a device was last seen; of two directories of the
+    ///     same devices one is enough.
+    package init(devicesMax: Int = 1_000_000, notesSight: Bool = true) {
+        self.devicesMax = devicesMax
+        self.notesSight = notesSight
+    }
 
     package subscript(index: DeviceIndex) -> Device { devices[Int(index.value)] }
 
@@ -109,6 +118,34 @@ package struct Directory: Sendable {
         return changes
     }
 
+    /// An entry that is new or changed, on its way to another directory of the same devices.
+    package struct Change: Sendable {
+        fileprivate let index: DeviceIndex
+        fileprivate let device: Device
+    }
+
+    /// The same as `takeChanges`, with the entries as they are now.
+    package mutating func takeEntries() -> [Change] {
+        takeChanges().map { Change(index: $0, device: self[$0]) }
+    }
+
+    /// Takes over an entry of a directory that hands all of its entries to this one, in order.
+    ///
+    /// When a device was last seen is this directory's own, once it knows the device.
+    package mutating func take(_ change: Change) {
+        let place = Int(change.index.value)
+        if place < devices.count {
+            devices[place].labels = change.device.labels
+            devices[place].origin = change.device.origin
+        } else {
+            precondition(place == devices.count, "an entry came before one that is older")
+            devices.append(change.device)
+            indices[change.device.id] = change.index
+            isChanged.append(false)
+        }
+        noteChange(of: change.index)
+    }
+
     private mutating func noteChange(of index: DeviceIndex) {
         guard !isChanged[Int(index.value)] else { return }
         isChanged[Int(index.value)] = true
@@ -127,7 +164,7 @@ package struct Directory: Sendable {
 
     /// Notes that a sample of `index` carried `time`; older ones change nothing.
     package mutating func touch(_ index: DeviceIndex, at time: Instant) {
-        guard devices[Int(index.value)].lastSeen < time else { return }
+        guard notesSight, devices[Int(index.value)].lastSeen < time else { return }
         devices[Int(index.value)].lastSeen = time
     }
 

@@ -1,3 +1,4 @@
+import Daemon
 import Fleet
 import Kafka
 import Simulation
@@ -20,19 +21,22 @@ struct Passage: ~Copyable {
         do throws(KafkaError) {
             consumer = try Consumer.open(
                 own.merging(properties) { $1 }, topics: [PreloadedTopic.name],
-                start: { _ in .earliest })
+                batchMax: Pipeline.batchMax, start: { _ in .earliest })
         } catch {
             throw BenchError(error.description)
         }
     }
 
     /// One poll; joining the group is not timed, so the clock starts with the first record.
+    ///
+    /// - Returns: how many records came.
     mutating func turn(
-        _ body: (borrowing Record, Span<UInt8>) -> Void
-    ) throws(BenchError) {
+        waiting milliseconds: Int32 = 100, _ body: (borrowing Record, Span<UInt8>) -> Void
+    ) throws(BenchError) -> Int {
         var first = started
+        var count = 0
         do throws(KafkaError) {
-            seen += try consumer.poll(milliseconds: 100) { record, _, payload in
+            count = try consumer.poll(milliseconds: milliseconds) { record, _, payload in
                 if first == 0 { first = monotonicNanoseconds() }
                 if let payload { body(record, payload) }
             }
@@ -40,6 +44,8 @@ struct Passage: ~Copyable {
             throw BenchError(error.description)
         }
         started = first
+        seen += count
+        return count
     }
 
     /// The partitions that are ours, where that changed in the last turn.

@@ -2,6 +2,7 @@ import Console
 import Fleet
 import Foundation
 import Ledger
+import Rules
 import Simulation
 import Telemetry
 import Testing
@@ -131,6 +132,54 @@ import Testing
             daemon.signal(SIGTERM)
             try require(try daemon.exitCode(within: 10) == 0, "not ended in order")
             try require(try site.stored("telemetry") == published, "not all is stored")
+        }
+    }
+
+    @Test func `a daemon that is killed twice in a backlog misses no fault`() throws {
+        let broker = try broker()
+        defer { broker.stop() }
+        try Site.run { site in
+            try site.configure(broker.bootstrap)
+            // Each device breaks once, in one message of its own among many: who stores a position
+            // before what was found up to there is stored will miss it.
+            var publisher = try Publisher(broker.bootstrap, topic: "telemetry")
+            let agents = (0..<400).map { Agent($0, on: "acc-\($0)") }
+            let start = wallClock() - .seconds(120)
+            for second in 0..<100 {
+                var batch = MessageBatch()
+                for (number, agent) in agents.enumerated() {
+                    let isBroken = number % 100 == second
+                    agent.say(
+                        at: start + .seconds(second), fault: isBroken ? 79 : nil, in: &batch)
+                }
+                try publisher.publish(batch)
+            }
+            try publisher.flush()
+            let published = Int64(publisher.published)
+
+            var kills = 0
+            for share in 1...2 {
+                let daemon = try site.start()
+                try eventually("a part of it is stored", within: 60) {
+                    let stored = try? daemon.stored("telemetry")
+                    return stored ?? 0 >= published * Int64(share) / 4 ? true : nil
+                }
+                daemon.kill9()
+                let stored = try site.stored("telemetry")
+                if stored < published { kills += 1 }
+            }
+            try require(kills > 0, "nothing was left to read when it was killed")
+            let daemon = try site.start()
+            try eventually("all of it is stored", within: 60) {
+                try daemon.stored("telemetry") == published ? true : nil
+            }
+            daemon.signal(SIGTERM)
+            try require(try daemon.exitCode(within: 10) == 0, "not ended in order")
+            let firing = Set(
+                try Ledger.open(directory: site.state).load().firing
+                    .filter { $0.key.rule == "evt-xid" }.map(\.key.subject.name))
+            let missing = agents.map(\.id).filter { !firing.contains($0) }
+            try require(missing.isEmpty, "\(missing.count) are missed, such as \(missing[0])")
         }
     }
 

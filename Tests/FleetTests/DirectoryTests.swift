@@ -57,6 +57,42 @@ import Testing
         #expect(after.register("a/3", labels: Labels(), origin: home, at: then) == nil)
     }
 
+    @Test func `a second directory learns by entries what the first one was told`() {
+        var first = Directory(notesSight: false)
+        var second = Directory()
+        func names(_ directory: Directory) -> [String] {
+            directory.devices.map {
+                "\($0.id) \($0.labels[.host]) \($0.labels[.job]) \($0.origin) "
+                    + "\($0.lastSeen.milliseconds)"
+            }
+        }
+        for name in ["a/1", "a/2"] {
+            _ = first.register(
+                name, labels: Labels([.host: "h", .job: "j"]), origin: home, at: then)
+        }
+        for entry in first.takeEntries() { second.take(entry) }
+        #expect(names(second) == names(first))
+        #expect(second.index(of: "a/2") == DeviceIndex(1))
+        #expect(second.takeChanges() == [DeviceIndex(0), DeviceIndex(1)])
+
+        // When they were seen is known to the second alone, and an entry that comes later keeps it.
+        for index in 0..<2 as Range<UInt32> {
+            first.touch(DeviceIndex(index), at: Instant(milliseconds: 9_000))
+            second.touch(DeviceIndex(index), at: Instant(milliseconds: 5_000))
+        }
+        _ = first.register("a/3", labels: Labels(), origin: home, at: then)
+        _ = first.register("a/1", labels: Labels([.host: "i"]), origin: home, at: then)
+        first.touch(DeviceIndex(1), at: then, from: Partition(topic: "t", number: 7))
+        first.touch(DeviceIndex(1), at: then, from: Partition(topic: "t", number: 8))
+        for entry in first.takeEntries() { second.take(entry) }
+        #expect(
+            names(second) == ["a/1 i  t[0] 5000", "a/2 h j t[8] 5000", "a/3   t[0] 1000"])
+        #expect(names(first) == ["a/1 i  t[0] 1000", "a/2 h j t[8] 1000", "a/3   t[0] 1000"])
+        // In the order in which they came about: the numbers of cohorts depend on it.
+        #expect(second.takeChanges().map(\.value) == [2, 0, 1])
+        #expect(first.takeEntries().isEmpty)
+    }
+
     @Test func `long labels are cut and empty ones are absent`() {
         var labels = Labels([.host: ""])
         #expect(labels.pairs.isEmpty)

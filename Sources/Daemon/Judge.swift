@@ -1,0 +1,200 @@
+import Detection
+import Dispatch
+import Escalation
+package import Fleet
+package import Rules
+import Synchronization
+package import Telemetry
+
+/// What a judge is given: a batch, and what must be known with it.
+struct Parcel: Sendable {
+    var batch = SampleBatch()
+    /// Devices that are new or changed since the parcel before.
+    var devices: [Directory.Change] = []
+    /// Partitions that were read to their end, and where event time has come for them.
+    var watermarks: [(partition: Partition, time: Instant)] = []
+}
+
+/// What came of a batch.
+package struct Judged: Sendable {
+    package var findings: [Finding] = []
+    /// Ids of the devices of every host, rack and job that the findings touch: blame needs to know
+    /// how many there are.
+    package var members: [Entity: [String]] = [:]
+    package var tally = Tally()
+    /// Devices known after it.
+    package var devices = 0
+}
+
+/// The second half of the hot path: detection, rules, and what they must know of devices.
+///
+/// It learns of devices through parcels alone, and so depends on their order and on nothing else.
+struct Judge: ~Copyable {
+    private(set) var directory: Directory
+    private var detection: Detection
+    private var rules: RuleEngine
+    /// Devices in a maintenance, and by what and how many devices it was last looked up.
+    private var maintained: Set<Int> = []
+    private var maintainedBy: [String] = []
+    private var maintainedOf = 0
+    private var maintainedAt = Instant.distantPast
+
+    /// - Parameters:
+    ///   - book: what is looked for.
+    ///   - vocabulary: learns the names of metrics that only rules know.
+    ///   - directory: holds what an earlier process knew.
+    ///   - firing: what fired then.
+    ///   - seasonFile: an open descriptor of an empty file, which seasons of devices may use.
+    init(
+        book: RuleBook, vocabulary: inout Vocabulary, directory: Directory, firing: [Finding],
+        seasonFile: Int32?
+    ) {
+        self.directory = directory
+        rules = RuleEngine(book: book, vocabulary: &vocabulary, seasonFile: seasonFile)
+        detection = Detection(vocabulary: vocabulary)
+        detection.serve(rules.needs)
+        rules.restore(firing: firing, detection: &detection, directory: &self.directory)
+    }
+
+    /// A batch through detectors and rules, then time itself.
+    mutating func judge(_ parcel: inout Parcel) -> Judged {
+        for change in parcel.devices { directory.take(change) }
+        var judged = Judged()
+        judged.findings = rules.process(
+            &parcel.batch, detection: &detection, directory: &directory)
+        // Of a device that only breaks there is no row to tell when it was seen.
+        for fault in parcel.batch.faults where Int(fault.device.value) < directory.count {
+            directory.touch(fault.device, at: fault.time)
+        }
+        judged.findings += rules.advance(
+            watermarks: parcel.watermarks, detection: &detection, directory: &directory)
+        judged.members = members(around: judged.findings)
+        judged.tally = parcel.batch.tally
+        judged.devices = directory.count
+        return judged
+    }
+
+    /// The event time that the furthest partition has reached; nil before the first sample.
+    var frontier: Instant? {
+        detection.frontier == .min ? nil : Instant(milliseconds: detection.frontier)
+    }
+
+    /// Values that found no season because there are too many series with one.
+    var seasonsRefused: UInt64 { rules.seasonsRefused }
+
+    /// Values that got no anomaly score because there are too many series with one.
+    var watchesRefused: UInt64 { rules.watchesRefused }
+
+    /// Devices from which nothing is learned.
+    var devicesHeld: Int { detection.heldCount }
+
+    /// Nothing is learned from devices that a silence covers whole.
+    mutating func maintain(_ silences: [Silence], at now: Instant) {
+        let active = silences.filter { $0.isActive(at: now) }
+        // Every device is held against every silence: not again while nothing changed but labels,
+        // which wait for the next minute.
+        let isNew = active.map(\.id) != maintainedBy || directory.count != maintainedOf
+        guard isNew || (!active.isEmpty && now - maintainedAt >= .seconds(60)) else { return }
+        (maintainedBy, maintainedOf, maintainedAt) = (active.map(\.id), directory.count, now)
+        var covered: Set<Int> = []
+        for (index, device) in directory.devices.enumerated()
+        where index < detection.devices.count
+            && active.contains(where: { $0.covers(device.labels, at: now) })
+        {
+            covered.insert(index)
+        }
+        for device in covered.subtracting(maintained) { detection.hold(device) }
+        for device in maintained.subtracting(covered) { detection.release(device) }
+        maintained = covered
+    }
+
+    /// Another set of rules from the next batch on.
+    mutating func replace(
+        _ book: RuleBook, vocabulary: inout Vocabulary, at now: Instant
+    ) -> Judged {
+        var judged = Judged()
+        judged.findings = rules.replace(
+            book: book, vocabulary: &vocabulary, detection: &detection, directory: &directory,
+            at: now)
+        judged.members = members(around: judged.findings)
+        judged.devices = directory.count
+        return judged
+    }
+
+    private func members(around findings: [Finding]) -> [Entity: [String]] {
+        var members: [Entity: [String]] = [:]
+        let kinds: [(LabelKey, EntityKind)] = [(.host, .host), (.rack, .rack), (.job, .job)]
+        for finding in findings {
+            for (key, kind) in kinds where !finding.labels[key].isEmpty {
+                members[Entity(kind: kind, name: finding.labels[key])] = []
+            }
+        }
+        guard !members.isEmpty else { return [:] }
+        for device in directory.devices {
+            for (key, kind) in kinds {
+                members[Entity(kind: kind, name: device.labels[key])]?.append(device.id)
+            }
+        }
+        return members
+    }
+}
+
+/// The judge's place: whoever holds its lock judges, the reader's thread or the judge's own.
+///
+/// One parcel at most is in work. The second thread begins with the first parcel that is sent to it:
+/// who never sends one has none.
+final class JudgeThread: Sendable {
+    private struct Desk: ~Copyable {
+        var judge: Judge
+        var parcel = Parcel()
+        var judged: Judged?
+        var isClosed = false
+    }
+
+    private let desk: Mutex<Desk>
+    private let sent = DispatchSemaphore(value: 0)
+    private let done = DispatchSemaphore(value: 0)
+    private let thread = Mutex<Worker?>(nil)
+
+    init(_ judge: consuming sending Judge) { desk = Mutex(Desk(judge: judge)) }
+
+    /// Does `body` with the judge, on this thread; waits where the other one is at work.
+    func withJudge<Result: Sendable>(_ body: (inout Judge) -> Result) -> Result {
+        desk.withLock { body(&$0.judge) }
+    }
+
+    /// Gives `parcel` to the second thread, and returns the memory of the one before.
+    func send(_ parcel: inout Parcel) {
+        desk.withLock { swap(&$0.parcel, &parcel) }
+        thread.withLock { thread in
+            if thread == nil { thread = Worker("judge") { self.work() } }
+        }
+        sent.signal()
+    }
+
+    /// What came of the parcel that was sent; waits for it without end.
+    func take() -> Judged {
+        done.wait()
+        return desk.withLock { $0.judged.take() } ?? Judged()
+    }
+
+    /// Ends the second thread, after the parcel in work.
+    func close() {
+        guard let thread = thread.withLock({ $0.take() }) else { return }
+        desk.withLock { $0.isClosed = true }
+        sent.signal()
+        _ = thread.join(within: .seconds(5))
+    }
+
+    private func work() {
+        while true {
+            sent.wait()
+            let isClosed = desk.withLock { desk in
+                if !desk.isClosed { desk.judged = desk.judge.judge(&desk.parcel) }
+                return desk.isClosed
+            }
+            if isClosed { return }
+            done.signal()
+        }
+    }
+}
