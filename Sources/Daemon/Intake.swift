@@ -11,7 +11,7 @@ import Telemetry
 ///
 /// Each turn is one poll: decode, dead letters, detect, judge, and a step for the engine. A poll that
 /// came back full says that more is there: its batch is judged on a second thread during the next
-/// poll, and what came of it is taken before anything else is done with that one's. What the engine
+/// polls, and what came of it is taken when it is known, two batches later at the latest. What the engine
 /// has stored is committed to the group, which is for people's tools; the truth about positions is
 /// the ledger.
 ///
@@ -98,7 +98,7 @@ final class Intake: Sendable {
                 if isStuck(consumer, &reading) { break }
             }
         } catch {
-            settle(&consumer, &reading, at: clock.now())
+            settle(&consumer, &reading, isBehind: false, at: clock.now())
             log.error("reading cannot go on", ["why": error.description])
             board.intakeFailed("reading has ended: \(error.description)")
             _ = consumer.close(milliseconds: 2_000)
@@ -129,25 +129,29 @@ final class Intake: Sendable {
     ) throws(KafkaError) {
         let now = clock.now()
         if let book = controls.withLock({ $0.book.take() }) {
-            settle(&consumer, &reading, at: now)
+            settle(&consumer, &reading, isBehind: false, at: now)
             reading.note(reading.pipeline.replace(book, at: now))
         }
         board.intakeTurned(at: now)
         reading.begin()
         // What is being judged meanwhile does not wait for records that may never come.
-        let patience = reading.pipeline.isJudging ? 0 : Self.pollMilliseconds
+        let patience = reading.pipeline.inWork > 0 ? 0 : Self.pollMilliseconds
         let count = try consumer.poll(milliseconds: patience) { record, key, payload in
             reading.read(record, key, payload, at: now, deadLetters)
         }
         reading.counts.messages += UInt64(count)
-        settle(&consumer, &reading, at: now)
+        // Now and then nothing is in work, and the judge can be asked what it knows.
+        let maintains = now - reading.maintainedAt >= Self.maintainEvery
+        let isBehind = count >= Pipeline.batchMax
+        let isDue = maintains || now - reading.sentAt >= Self.stepEvery
+        settle(&consumer, &reading, isBehind: isBehind && !isDue, at: now)
         take(eventsOf: &consumer, &reading, deadLetters)
         reading.isSettled = deadLetters.flush()
 
         if count > 0 { reading.noteTopics(at: now) }
         tellSilence(&reading, at: now)
-        if now - reading.maintainedAt >= Self.maintainEvery { maintain(&reading, at: now) }
-        judge(&consumer, &reading, isBehind: count >= Pipeline.batchMax, at: now)
+        if maintains { maintain(&reading, at: now) }
+        judge(&consumer, &reading, isBehind: isBehind, at: now)
         if now - reading.committedAt >= Self.commitEvery {
             commit(&consumer, &reading)
             reading.committedAt = now
@@ -187,32 +191,34 @@ final class Intake: Sendable {
         }
         let done = reading.judge(
             upTo: positions, caughtUp: caughtUp, isBehind: isBehind, at: now)
-        if let done { conclude(done, &consumer, &reading, at: now) }
+        if let done { board.add(done.counts, done.tally, done.devices) }
+        sendIfDue(&consumer, &reading, at: now)
     }
 
-    /// Takes what came of the batch that is judged on the second thread, if one is.
-    private func settle(_ consumer: inout Consumer, _ reading: inout Reading, at now: Instant) {
-        if let done = reading.take() { conclude(done, &consumer, &reading, at: now) }
-    }
-
-    /// What came of a batch is known: says so, and to the engine where it is time.
-    private func conclude(
-        _ done: Reading.Done, _ consumer: inout Consumer, _ reading: inout Reading,
-        at now: Instant
+    /// Takes what came of batches in work: all of it, or, where we are behind, what there is.
+    private func settle(
+        _ consumer: inout Consumer, _ reading: inout Reading, isBehind: Bool, at now: Instant
     ) {
-        board.add(done.counts, done.tally, done.devices)
+        while let done = reading.take(isBehind: isBehind) {
+            board.add(done.counts, done.tally, done.devices)
+        }
+        sendIfDue(&consumer, &reading, at: now)
+    }
+
+    private func sendIfDue(_ consumer: inout Consumer, _ reading: inout Reading, at now: Instant) {
         if reading.isUrgent || now - reading.sentAt >= Self.stepEvery {
             send(&consumer, &reading, at: now)
         }
     }
 
-    /// Nothing is judged aside meanwhile; what this turn read is not judged yet.
+    /// What this turn read is not judged yet.
     private func take(
         eventsOf consumer: inout Consumer, _ reading: inout Reading, _ deadLetters: DeadLetters
     ) {
         while let event = consumer.nextEvent() {
             switch event {
             case .assigned(let indices):
+                settle(&consumer, &reading, isBehind: false, at: clock.now())
                 reading.know(consumer.partitions)
                 for index in indices { reading.forget(index) }
                 log.info("partitions assigned", ["count": indices.count])
@@ -226,6 +232,7 @@ final class Intake: Sendable {
             case .revoked(let indices):
                 log.info("partitions revoked", ["count": indices.count])
                 // They go with all that was read of them, or the next owner would read it again.
+                settle(&consumer, &reading, isBehind: false, at: clock.now())
                 reading.isSettled = deadLetters.flush()
                 judge(&consumer, &reading, isBehind: false, at: clock.now())
                 reading.begin()
@@ -237,6 +244,7 @@ final class Intake: Sendable {
                 reading.watch(kept, at: clock.now())
             case .lost(let indices):
                 log.warning("partitions lost to another member", ["count": indices.count])
+                settle(&consumer, &reading, isBehind: false, at: clock.now())
                 for index in indices { reading.forget(index) }
                 board.released(indices.compactMap { reading.partition($0) })
                 board.assigned(consumer.assignment.count)
@@ -284,7 +292,7 @@ final class Intake: Sendable {
         reading.offerPositions(of: consumer.assignment)
         // A step that waits for the engine does not grow by the same devices every minute; what is
         // due meanwhile is due then.
-        if reading.step.devices.isEmpty {
+        if reading.step.devices.isEmpty, reading.pipeline.inWork == 0 {
             reading.noteDevices(at: now)
         }
         reading.sentAt = now
@@ -316,7 +324,7 @@ final class Intake: Sendable {
     private func finish(
         _ consumer: inout Consumer, _ reading: inout Reading, _ deadLetters: DeadLetters
     ) {
-        settle(&consumer, &reading, at: clock.now())
+        settle(&consumer, &reading, isBehind: false, at: clock.now())
         reading.isSettled = deadLetters.flush(milliseconds: 2_000)
         send(&consumer, &reading, at: clock.now())
         for _ in 0..<100 where !reading.step.isEmpty {

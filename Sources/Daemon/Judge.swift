@@ -24,6 +24,8 @@ package struct Judged: Sendable {
     package var tally = Tally()
     /// Devices known after it.
     package var devices = 0
+    /// The event time that the furthest partition has reached; nil before the first sample.
+    package var frontier: Instant?
 }
 
 /// The second half of the hot path: detection, rules, and what they must know of devices.
@@ -71,12 +73,10 @@ struct Judge: ~Copyable {
         judged.members = members(around: judged.findings)
         judged.tally = parcel.batch.tally
         judged.devices = directory.count
+        if detection.frontier != .min {
+            judged.frontier = Instant(milliseconds: detection.frontier)
+        }
         return judged
-    }
-
-    /// The event time that the furthest partition has reached; nil before the first sample.
-    var frontier: Instant? {
-        detection.frontier == .min ? nil : Instant(milliseconds: detection.frontier)
     }
 
     /// Values that found no season because there are too many series with one.
@@ -141,47 +141,61 @@ struct Judge: ~Copyable {
 
 /// The judge's place: whoever holds its lock judges, the reader's thread or the judge's own.
 ///
-/// One parcel at most is in work. The second thread begins with the first parcel that is sent to it:
-/// who never sends one has none.
+/// The second thread begins with the first parcel that is sent to it: who never sends one has none.
+/// It goes from one parcel to the next by itself, so that it does not wait for a reader that waits
+/// for a processor. How many are on their way is the sender's to bound.
 final class JudgeThread: Sendable {
-    private struct Desk: ~Copyable {
-        var judge: Judge
-        var parcel = Parcel()
-        var judged: Judged?
-        var isClosed = false
+    private struct Trays {
+        /// In the order in which they were sent.
+        var waiting: [Parcel] = []
+        var judged: [Judged] = []
+        /// The memory of parcels that are done.
+        var empty: [Parcel] = []
     }
 
-    private let desk: Mutex<Desk>
+    private let judge: Mutex<Judge>
+    private let trays = Mutex(Trays())
+    /// One for each parcel; one more, without a parcel, is the end.
     private let sent = DispatchSemaphore(value: 0)
     private let done = DispatchSemaphore(value: 0)
     private let thread = Mutex<Worker?>(nil)
 
-    init(_ judge: consuming sending Judge) { desk = Mutex(Desk(judge: judge)) }
+    init(_ judge: consuming sending Judge) { self.judge = Mutex(judge) }
 
     /// Does `body` with the judge, on this thread; waits where the other one is at work.
     func withJudge<Result: Sendable>(_ body: (inout Judge) -> Result) -> Result {
-        desk.withLock { body(&$0.judge) }
+        judge.withLock { body(&$0) }
     }
 
-    /// Gives `parcel` to the second thread, and returns the memory of the one before.
+    /// Gives `parcel` to the second thread, and returns an old one for its memory.
     func send(_ parcel: inout Parcel) {
-        desk.withLock { swap(&$0.parcel, &parcel) }
+        trays.withLock { trays in
+            var next = trays.empty.popLast() ?? Parcel()
+            swap(&next, &parcel)
+            trays.waiting.append(next)
+        }
         thread.withLock { thread in
             if thread == nil { thread = Worker("judge") { self.work() } }
         }
         sent.signal()
     }
 
-    /// What came of the parcel that was sent; waits for it without end.
-    func take() -> Judged {
-        done.wait()
-        return desk.withLock { $0.judged.take() } ?? Judged()
+    /// What came of the oldest parcel that was sent; nil where that is not known yet.
+    ///
+    /// Waiting, it does so without end.
+    func take(waiting: Bool) -> Judged? {
+        if waiting {
+            done.wait()
+        } else if done.wait(timeout: .now()) != .success {
+            return nil
+        }
+        return trays.withLock { $0.judged.removeFirst() }
     }
 
-    /// Ends the second thread, after the parcel in work.
+    /// Ends the second thread, after the parcel in work; those that wait are dropped.
     func close() {
         guard let thread = thread.withLock({ $0.take() }) else { return }
-        desk.withLock { $0.isClosed = true }
+        trays.withLock { $0.waiting.removeAll() }
         sent.signal()
         _ = thread.join(within: .seconds(5))
     }
@@ -189,12 +203,20 @@ final class JudgeThread: Sendable {
     private func work() {
         while true {
             sent.wait()
-            let isClosed = desk.withLock { desk in
-                if !desk.isClosed { desk.judged = desk.judge.judge(&desk.parcel) }
-                return desk.isClosed
-            }
-            if isClosed { return }
+            guard judgeNext() else { return }
             done.signal()
         }
+    }
+
+    /// - Returns: false where none waits.
+    private func judgeNext() -> Bool {
+        var next = trays.withLock { $0.waiting.isEmpty ? nil : $0.waiting.removeFirst() }
+        guard var parcel = next.take() else { return false }
+        let judged = judge.withLock { $0.judge(&parcel) }
+        trays.withLock { trays in
+            trays.judged.append(judged)
+            trays.empty.append(parcel)
+        }
+        return true
     }
 }

@@ -16,7 +16,7 @@ import Escalation
 ///     while running {
 ///         pipeline.begin()
 ///         …                                           // read messages, batchMax at most
-///         if let judged = pipeline.take() { … }       // the batch before, were it judged aside
+///         while let judged = pipeline.take(isBehind: …) { … }     // earlier batches
 ///         if let judged = pipeline.judge(caughtUp: …, upTo: …, isBehind: …) { … }
 ///     }
 package struct Pipeline: ~Copyable {
@@ -29,8 +29,10 @@ package struct Pipeline: ~Copyable {
     private var registry: Directory
     private var parcel = Parcel()
     let judging: JudgeThread
-    /// A batch is judged aside, and `take` has not been asked for it yet.
-    package private(set) var isJudging = false
+    /// Batches that were sent to be judged aside and were not taken yet.
+    package private(set) var inWork = 0
+    /// One that is judged, and one that the judge finds when it is done with that.
+    private static let inWorkMax = 2
 
     /// Messages in a batch at most; who read so many is behind, for more are there.
     ///
@@ -89,11 +91,16 @@ package struct Pipeline: ~Copyable {
             vocabulary: &vocabulary)
     }
 
-    /// What came of the batch that is judged aside, waiting for it; nil where there is none.
-    package mutating func take() -> Judged? {
-        guard isJudging else { return nil }
-        isJudging = false
-        return judging.take()
+    /// What came of the oldest batch in work; nil where no more need be taken before the next one is
+    /// judged.
+    ///
+    /// A reader that `isBehind` takes what there is, and waits only where the judge has enough to do;
+    /// any other waits until nothing is in work.
+    package mutating func take(isBehind: Bool) -> Judged? {
+        let mustWait = !isBehind || inWork >= Pipeline.inWorkMax
+        guard inWork > 0, let judged = judging.take(waiting: mustWait) else { return nil }
+        inWork -= 1
+        return judged
     }
 
     /// Has the batch judged, and with it time itself.
@@ -102,12 +109,12 @@ package struct Pipeline: ~Copyable {
     /// silent, not late. `caughtUp` holds the indices of the partitions that are, and `upTo` is
     /// where the others are; nil where that is not known yet, and then it moves none of them.
     ///
-    /// - Returns: what came of it; nil where the reader `isBehind`: then `take` has it, before the
-    ///   next batch is judged.
+    /// - Returns: what came of it; nil where the reader `isBehind`: then `take` has it in time.
     package mutating func judge(
         caughtUp: [Int], upTo frontier: Instant?, isBehind: Bool
     ) -> Judged? {
-        precondition(!isJudging, "the batch before is not taken yet")
+        precondition(
+            isBehind ? inWork < Pipeline.inWorkMax : inWork == 0, "take what is in work first")
         parcel.devices = registry.takeEntries()
         parcel.watermarks.removeAll(keepingCapacity: true)
         if let frontier {
@@ -117,7 +124,7 @@ package struct Pipeline: ~Copyable {
         }
         guard isBehind else { return judging.withJudge { $0.judge(&parcel) } }
         judging.send(&parcel)
-        isJudging = true
+        inWork += 1
         return nil
     }
 
@@ -127,7 +134,7 @@ package struct Pipeline: ~Copyable {
     }
 }
 
-// What the judge knows; asked in between it waits for the batch in work.
+// What the judge knows, where nothing is in work.
 extension Pipeline {
     /// The devices as of the last batch that was judged.
     package var directory: Directory { judging.withJudge { $0.directory } }
@@ -136,9 +143,6 @@ extension Pipeline {
     func withDirectory<Result: Sendable>(_ look: (Directory) -> Result) -> Result {
         judging.withJudge { look($0.directory) }
     }
-
-    /// The event time that the furthest partition has reached; nil before the first sample.
-    var frontier: Instant? { judging.withJudge { $0.frontier } }
 
     /// Values that found no season because there are too many series with one.
     var seasonsRefused: UInt64 { judging.withJudge { $0.seasonsRefused } }
@@ -151,12 +155,13 @@ extension Pipeline {
 
     /// Nothing is learned from devices that a silence covers whole.
     mutating func maintain(_ silences: [Silence], at now: Instant) {
+        precondition(inWork == 0, "take what is in work first")
         judging.withJudge { $0.maintain(silences, at: now) }
     }
 
     /// Another set of rules from the next batch on.
     mutating func replace(_ book: RuleBook, at now: Instant) -> Judged {
-        precondition(!isJudging, "the batch before is not taken yet")
+        precondition(inWork == 0, "take what is in work first")
         return judging.withJudge { $0.replace(book, vocabulary: &vocabulary, at: now) }
     }
 }

@@ -14,8 +14,10 @@ struct Reading: ~Copyable {
     var isUrgent = false
     /// Wall-clock time of the newest record of each partition, by the consumer's index.
     private var heard: [Instant] = []
-    /// What was read with the batch in work, and where it ended.
-    private var flight = Flight()
+    /// What was read with each batch in work, and where it ended.
+    private var flights: [Flight] = []
+    /// How far event time had come with the last batch whose findings were taken.
+    private var frontier: Instant?
     /// Where the last batch ended whose findings were taken, by the consumer's index.
     private var judged: [Int: Int64] = [:]
     private var sent: [Partition: Int64] = [:]
@@ -62,7 +64,7 @@ struct Reading: ~Copyable {
 
     /// Another member owns it, or did: what we read and did not store yet is theirs to read again.
     ///
-    /// A batch that is judged aside is taken before.
+    /// What is in work is taken before.
     mutating func forget(_ index: Int) {
         judged[index] = nil
         guard index < partitions.count else { return }
@@ -96,7 +98,7 @@ struct Reading: ~Copyable {
 
     /// How far event time had come `silentAfter` ago; nil where nothing had come by then.
     mutating func settledFrontier(at now: Instant) -> Instant? {
-        guard let time = pipeline.frontier else { return nil }
+        guard let time = frontier else { return nil }
         // A clock that was set back would hold it for as long.
         if let last = frontiers.last, now < last.at { frontiers.removeAll() }
         if frontiers.last.map({ time > $0.time && now - $0.at >= .milliseconds(250) }) ?? true {
@@ -153,8 +155,8 @@ struct Reading: ~Copyable {
 extension Reading {
     /// What was read with a batch.
     private struct Flight {
-        var counts = MessageCounts()
-        var positions: [(partition: Int, next: Int64)] = []
+        let counts: MessageCounts
+        let positions: [(partition: Int, next: Int64)]
     }
 
     /// A batch that was judged, and whose findings are in the step.
@@ -177,17 +179,22 @@ extension Reading {
         upTo positions: [(partition: Int, next: Int64)], caughtUp: [Int], isBehind: Bool,
         at now: Instant
     ) -> Done? {
-        flight = Flight(counts: counts, positions: positions)
+        flights.append(Flight(counts: counts, positions: positions))
         let found = pipeline.judge(
             caughtUp: caughtUp, upTo: settledFrontier(at: now), isBehind: isBehind)
         return found.map { land($0) }
     }
 
-    /// What came of the batch that is judged aside, waiting for it; nil where there is none.
-    mutating func take() -> Done? { pipeline.take().map { land($0) } }
+    /// What came of the oldest batch in work, as `Pipeline.take` has it.
+    mutating func take(isBehind: Bool) -> Done? {
+        pipeline.take(isBehind: isBehind).map { land($0) }
+    }
 
+    /// Batches land in the order in which they left.
     private mutating func land(_ found: Judged) -> Done {
+        let flight = flights.removeFirst()
         for position in flight.positions { judged[position.partition] = position.next }
+        frontier = found.frontier
         note(found)
         return Done(counts: flight.counts, tally: found.tally, devices: found.devices)
     }

@@ -83,13 +83,13 @@ enum EndToEnd {
         var undecodable = 0
         var applied: UInt64 = 0
         let now = topic.end
-        func take(_ judged: Judged?) {
-            findings += judged?.findings.count ?? 0
-            applied += judged?.tally.applied ?? 0
+        func note(_ judged: Judged) {
+            findings += judged.findings.count
+            applied += judged.tally.applied
         }
         while !passage.isOver {
             pipeline.begin()
-            let count = try passage.turn(waiting: pipeline.isJudging ? 0 : 100) {
+            let count = try passage.turn(waiting: pipeline.inWork > 0 ? 0 : 100) {
                 record, payload in
                 do throws(Undecodable) {
                     try pipeline.read(
@@ -99,15 +99,16 @@ enum EndToEnd {
                     undecodable += 1
                 }
             }
-            take(pipeline.take())
+            let isBehind = count >= Pipeline.batchMax
+            while let judged = pipeline.take(isBehind: isBehind) { note(judged) }
             if let known = try passage.newPartitions() {
                 pipeline.know(known.map { Partition(topic: $0.topic, number: $0.number) })
             }
-            take(
-                pipeline.judge(
-                    caughtUp: [], upTo: nil, isBehind: count >= Pipeline.batchMax))
+            if let judged = pipeline.judge(caughtUp: [], upTo: nil, isBehind: isBehind) {
+                note(judged)
+            }
         }
-        take(pipeline.take())
+        while let judged = pipeline.take(isBehind: false) { note(judged) }
         guard undecodable == 0, pipeline.directory.count == PreloadedTopic.devices,
             applied > UInt64(topic.messages)
         else {

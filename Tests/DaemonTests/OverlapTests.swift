@@ -44,8 +44,8 @@ import Testing
                     try? pipeline.read(message)
                 }
                 #expect(pipeline.judge(caughtUp: [], upTo: nil, isBehind: true) == nil)
-                #expect(thread != nil && pipeline.isJudging)
-                if round % 2 == 0 { #expect(pipeline.take()?.devices ?? 0 > 0) }
+                #expect(thread != nil && pipeline.inWork == 1)
+                if round % 2 == 0 { #expect(pipeline.take(isBehind: false)?.devices ?? 0 > 0) }
             }
             // It holds this for as long as it runs; a moment after it says that it ends, it has.
             #expect(eventually { thread == nil }, "round \(round)")
@@ -63,13 +63,13 @@ import Testing
         // The next batch is read meanwhile; what it read is not judged when the first one is.
         stage.read(fault: "c", at: 2)
         #expect(stage.offered(of: [0]) == [:])
-        let first = stage.reading.take()
+        let first = stage.reading.take(isBehind: false)
         #expect(first?.counts.messages == 2)
         let isUrgent = stage.reading.isUrgent
         #expect(isUrgent)
         #expect(stage.offered(of: [0]) == [0: 2])
         #expect(stage.subjects == ["nvidia/a", "nvidia/b"])
-        #expect(stage.reading.take() == nil)
+        #expect(stage.reading.take(isBehind: false) == nil)
 
         let second = stage.judge(upTo: [(0, 3)], isBehind: false)
         #expect(second?.counts.messages == 1)
@@ -78,19 +78,41 @@ import Testing
         #expect(stage.reading.step.members.values.contains(["nvidia/c"]))
     }
 
+    @Test func `two batches in work land one after the other, each with its own`() throws {
+        var stage = try Stage()
+        for (offset, device) in ["a", "b"].enumerated() {
+            stage.read(fault: device, at: Int64(offset))
+            #expect(stage.judge(upTo: [(0, Int64(offset) + 1)], isBehind: true) == nil)
+        }
+        #expect(stage.reading.pipeline.inWork == 2)
+        #expect(stage.offered(of: [0]) == [:])
+        stage.read(fault: "c", at: 2)
+        // Who is behind waits here: the judge has enough to do.
+        #expect(stage.reading.take(isBehind: true)?.counts.messages == 1)
+        #expect(stage.offered(of: [0]) == [0: 1])
+        #expect(stage.subjects == ["nvidia/a"])
+        #expect(stage.reading.take(isBehind: false)?.counts.messages == 1)
+        #expect(stage.offered(of: [0]) == [0: 2])
+        #expect(stage.subjects == ["nvidia/a", "nvidia/b"])
+        #expect(stage.reading.take(isBehind: false) == nil)
+        #expect(stage.judge(upTo: [(0, 3)], isBehind: false) != nil)
+        #expect(stage.offered(of: [0]) == [0: 3])
+        #expect(stage.subjects == ["nvidia/a", "nvidia/b", "nvidia/c"])
+    }
+
     @Test func `positions wait while dead letters are on their way, findings do not`() throws {
         var stage = try Stage()
         stage.read(fault: "a", at: 0)
         _ = stage.judge(upTo: [(0, 1)], isBehind: true)
         stage.reading.isSettled = false
-        _ = stage.reading.take()
+        _ = stage.reading.take(isBehind: false)
         #expect(stage.offered(of: [0]) == [:])
         #expect(stage.subjects == ["nvidia/a"])
         _ = stage.judge(upTo: [(0, 7)], isBehind: true)
         stage.reading.isSettled = true
         // Those of the batch that is known by now, not of the one in work.
         #expect(stage.offered(of: [0]) == [0: 1])
-        _ = stage.reading.take()
+        _ = stage.reading.take(isBehind: false)
         #expect(stage.offered(of: [0]) == [0: 7])
     }
 
@@ -98,7 +120,7 @@ import Testing
         var stage = try Stage()
         stage.read(fault: "a", at: 0)
         _ = stage.judge(upTo: [(0, 10), (1, 20), (2, 30)], isBehind: true)
-        _ = stage.reading.take()
+        _ = stage.reading.take(isBehind: false)
         #expect(stage.offered(of: [0, 1]) == [0: 10, 1: 20])
         stage.reading.forget(1)
         stage.reading.forget(2)
@@ -107,7 +129,7 @@ import Testing
         #expect(stage.offered(of: [0, 1, 2]) == [0: 10])
         _ = stage.judge(upTo: [(0, 10), (1, 4)], isBehind: true)
         #expect(stage.offered(of: [0, 1, 2]) == [0: 10])
-        _ = stage.reading.take()
+        _ = stage.reading.take(isBehind: false)
         #expect(stage.offered(of: [0, 1, 2]) == [0: 10, 1: 4])
     }
 
@@ -116,7 +138,7 @@ import Testing
         for next in [5, 5, 6] as [Int64] {
             stage.reading.step = IntakeStep()
             _ = stage.judge(upTo: [(0, next)], isBehind: true)
-            _ = stage.reading.take()
+            _ = stage.reading.take(isBehind: false)
             let isNew = next == 6 || stage.offers == 0
             #expect(stage.offered(of: [0]) == (isNew ? [0: next] : [:]))
         }
@@ -144,7 +166,7 @@ private struct Outcome: Equatable {
     let devices: Int
     let frontier: Instant?
 
-    init(_ judged: Judged, frontier: Instant?) throws {
+    init(_ judged: Judged) throws {
         let encoder = JSONEncoder()
         encoder.outputFormatting = .sortedKeys
         findings = try judged.findings.map {
@@ -153,7 +175,7 @@ private struct Outcome: Equatable {
         members = judged.members
         tally = "\(judged.tally)"
         devices = judged.devices
-        self.frontier = frontier
+        frontier = judged.frontier
     }
 }
 
@@ -168,20 +190,19 @@ private func run(
         pipeline.begin()
         for message in stream.messages[start..<end] { try? pipeline.read(message) }
         start = end
-        if let judged = pipeline.take() {
-            batches.append(try Outcome(judged, frontier: pipeline.frontier))
+        let isBehind = isBehind(number)
+        while let judged = pipeline.take(isBehind: isBehind) {
+            batches.append(try Outcome(judged))
         }
-        // A partition that is read to its end goes where the others were.
-        let frontier = number % 3 == 0 ? pipeline.frontier : nil
+        // A partition that is read to its end goes where it is told.
+        let frontier = number % 3 == 0 ? stream.messages[max(0, end - 300)].time : nil
         if let judged = pipeline.judge(
-            caughtUp: [number % 4], upTo: frontier, isBehind: isBehind(number))
+            caughtUp: [number % 4], upTo: frontier, isBehind: isBehind)
         {
-            batches.append(try Outcome(judged, frontier: pipeline.frontier))
+            batches.append(try Outcome(judged))
         }
     }
-    if let judged = pipeline.take() {
-        batches.append(try Outcome(judged, frontier: pipeline.frontier))
-    }
+    while let judged = pipeline.take(isBehind: false) { batches.append(try Outcome(judged)) }
     let devices = pipeline.directory.devices.map {
         "\($0.id) \($0.labels.pairs) \($0.origin) \($0.firstSeen) \($0.lastSeen)"
     }
