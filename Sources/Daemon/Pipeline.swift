@@ -20,7 +20,11 @@ import Escalation
 ///         if let judged = pipeline.judge(caughtUp: …, upTo: …, isBehind: …) { … }
 ///     }
 package struct Pipeline: ~Copyable {
+    /// One for each topic: what one partition taught is known of all.
     private var decoders: [MessageDecoder] = []
+    private var topics: [String] = []
+    /// By partition.
+    private var decoderOf: [Int] = []
     private let formats: [String: WireFormat]
     private let decoding: DecoderSettings
     private var partitions: [Partition] = []
@@ -65,10 +69,16 @@ package struct Pipeline: ~Copyable {
 
     deinit { judging.close() }
 
-    /// Makes room for partitions that the consumer has come to know; each has its own decoder.
+    /// Makes room for partitions that the consumer has come to know.
     package mutating func know(_ known: [Partition]) {
         for partition in known.dropFirst(partitions.count) {
             partitions.append(partition)
+            if let known = topics.firstIndex(of: partition.topic) {
+                decoderOf.append(known)
+                continue
+            }
+            decoderOf.append(decoders.count)
+            topics.append(partition.topic)
             decoders.append(
                 MessageDecoder(format: formats[partition.topic] ?? .auto, settings: decoding))
         }
@@ -86,7 +96,7 @@ package struct Pipeline: ~Copyable {
     ) throws(Undecodable) {
         let origin = MessageOrigin(
             partition: UInt16(partition), offset: offset, recordTime: recordTime)
-        try decoders[partition].decode(
+        try decoders[decoderOf[partition]].decode(
             payload, from: origin, now: now, into: &parcel.batch, directory: &registry,
             vocabulary: &vocabulary)
     }

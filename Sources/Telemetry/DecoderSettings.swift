@@ -12,9 +12,9 @@ package struct DecoderSettings: Sendable {
     /// Labels for devices whose producer does not say where they are.
     package var cluster = ""
     package var region = ""
-    /// About 500 bytes stand behind each label set; beyond, all are forgotten and read again.
-    package var labelSetsMax = 262_144
-    package var labelBytesMax = 128 << 20
+    /// About 500 bytes stand behind each label set of a topic; beyond, all are forgotten and read again.
+    package var labelSetsMax = 2_097_152
+    package var labelBytesMax = 512 << 20
     /// Distinct names of metrics; a site has hundreds.
     package var namesMax = 16_384
     /// Literal bytes of learned layouts; a kind of message takes about as many as it is long.
