@@ -53,6 +53,11 @@ package enum ConsoleReply: Sendable, Equatable {
 struct CommandBody {
     /// Longer names are cut off somewhere down the line; no person has one.
     static let nameBytesMax = 100
+    /// Levels of a body; a command has three.
+    ///
+    /// Foundation's reader of JSON calls itself for each, and was
+    /// seen to end the process where there were hundreds.
+    static let depthMax = 16
     static let textBytesMax = 2_000
     static let snoozeMax = Duration.seconds(86_400)
     static let verbs = ["ack", "unack", "snooze", "resolve", "escalate", "note"]
@@ -89,7 +94,8 @@ struct CommandBody {
     }
 
     init(_ bytes: [UInt8]) throws(APIError) {
-        guard let members = try? JSONDecoder().decode([String: Member].self, from: Data(bytes))
+        guard !bytes.nestsDeeper(than: Self.depthMax),
+            let members = try? JSONDecoder().decode([String: Member].self, from: Data(bytes))
         else {
             throw APIError(
                 error: #"the body is not a JSON object; send one like {"by": "ana"}"#)
@@ -229,5 +235,31 @@ struct CommandBody {
             throw APIError(error: "\"tier\" is none of 1, 2, 3 and \"backstop\"")
         }
         return found
+    }
+}
+
+extension [UInt8] {
+    /// Whether brackets and braces outside of texts stand deeper than so many levels.
+    fileprivate func nestsDeeper(than depthMax: Int) -> Bool {
+        var depth = 0
+        var isText = false
+        var isEscaped = false
+        for byte in self {
+            if isEscaped {
+                isEscaped = false
+            } else if byte == UInt8(ascii: "\\"), isText {
+                isEscaped = true
+            } else if byte == UInt8(ascii: "\"") {
+                isText.toggle()
+            } else if isText {
+                continue
+            } else if byte == UInt8(ascii: "[") || byte == UInt8(ascii: "{") {
+                depth += 1
+                if depth > depthMax { return true }
+            } else if byte == UInt8(ascii: "]") || byte == UInt8(ascii: "}") {
+                depth -= 1
+            }
+        }
+        return false
     }
 }

@@ -56,6 +56,10 @@ import Testing
         Bad(verb: "ack", body: "[]", says: "not a JSON object"),
         Bad(verb: "ack", body: #"{"by":"#, says: "not a JSON object"),
         Bad(verb: "ack", body: String(repeating: "[", count: 9_000), says: "not a JSON object"),
+        Bad(
+            verb: "ack",
+            body: #"{"by":"\"[","x":"# + String(repeating: "[", count: 16)
+                + String(repeating: "]", count: 16) + "}", says: "not a JSON object"),
         Bad(verb: "ack", body: "{}", says: #""by" is missing"#),
         Bad(verb: "ack", body: #"{"by":"  "}"#, says: #""by" is missing"#),
         Bad(verb: "ack", body: #"{"by":7}"#, says: #""by" is not a text"#),
