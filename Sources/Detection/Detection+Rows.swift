@@ -76,7 +76,7 @@ extension Detection {
         let readings = columns.1.span
         let clockOfBatch = columns.2.span
         let slotOf = columns.3.span
-        let isFar = slotsHeld.count * LaneBlocks.bytesPerBlock > Detection.nearBytes
+        let isFar = slotsHeld.count * LaneBlocks.bytesPerBlock > LaneBlocks.cacheBytes
         var lanes = lanesHeld.mutableSpan
         var scores = scoresHeld.mutableSpan
         var devices = devicesHeld.mutableSpan
@@ -226,9 +226,6 @@ extension Detection {
         }
         return false
     }
-
-    /// As much state lies in the second-level cache, more or less.
-    private static let nearBytes = 1 << 20
 
     /// Asks for the state of rows that are applied soon.
     @inline(__always)
