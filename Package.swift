@@ -17,7 +17,7 @@ func stage(_ name: String, _ dependencies: Target.Dependency...) -> Target {
     .target(name: name, dependencies: dependencies, swiftSettings: house)
 }
 
-/// The lane kernel for one instruction set; the same source in each, through symbolic links.
+/// The inner loops for one instruction set; the same source in each, through symbolic links.
 ///
 /// The flag reaches the Swift code through its importer of C. Elsewhere than on x86-64 all are alike.
 /// Optimised in every configuration: without, an object for AVX-512 holds shared copies of the
@@ -58,7 +58,7 @@ let package = Package(
         kernel("KernelV3", march: "x86-64-v3"),
         kernel("KernelV4", march: "x86-64-v4"),
         stage("RollingStatistics", "CLanes", "KernelBaseline", "KernelV3", "KernelV4"),
-        stage("Bytes", "CLanes"),
+        stage("Bytes", "CLanes", "KernelBaseline", "KernelV3", "KernelV4"),
         stage("Telemetry", "Fleet", "Bytes"),
         stage("Detection", "Fleet", "RollingStatistics", "Telemetry"),
         stage("Rules", "Fleet", "Configuration", "RollingStatistics", "Telemetry", "Detection"),
@@ -96,7 +96,8 @@ let package = Package(
         .executableTarget(
             name: "tocsin-bench",
             dependencies: [
-                "Fleet", "Configuration", "RollingStatistics", "Telemetry", "Detection", "Rules",
+                "Fleet", "Configuration", "KernelBaseline", "RollingStatistics", "Telemetry",
+                "Detection", "Rules",
                 "Kafka", "Daemon", "Simulation",
             ],
             swiftSettings: house),
@@ -106,8 +107,8 @@ let package = Package(
         tests("Tidy"),
         tests("Fleet", "Fleet"),
         tests("Configuration", "Configuration"),
-        tests("RollingStatistics", "RollingStatistics"),
-        tests("Telemetry", "Telemetry", "Fleet", "Bytes", "CAllocations"),
+        tests("RollingStatistics", "KernelBaseline", "RollingStatistics"),
+        tests("Telemetry", "Telemetry", "Fleet", "KernelBaseline", "Bytes", "CAllocations"),
         tests("Detection", "Detection", "Fleet", "RollingStatistics", "Telemetry"),
         tests(
             "Rules", "Rules", "Fleet", "Configuration", "Detection", "Telemetry", "Simulation"),

@@ -1,10 +1,13 @@
 import CLanes
+package import KernelBaseline
+import KernelV3
+import KernelV4
 
 /// How messages were laid out so far: a tree of literal bytes with slots for what changes.
 ///
 /// A program rather than a description: every step holds all that is needed to compare its literal
 /// and the number behind it at once, and to put the digits aside. The numbers of a message become
-/// values together, when its end is reached, for that goes two by two. It lies here because it runs
+/// values together, when its end is reached, for that goes eight by eight. It lies here because it runs
 /// over memory of its own and over a copy of the payload without a check a step.
 package struct LayoutTree: Sendable {
     package enum Slot: UInt8, BitwiseCopyable, Sendable {
@@ -42,32 +45,6 @@ package struct LayoutTree: Sendable {
     /// Rows that one message may fill.
     package static var rowsMax: Int { 24 }
 
-    /// Literal bytes, and what stands behind them: two lines of the cache.
-    struct Step: BitwiseCopyable, Sendable {
-        var window = Window()
-        /// The first of the steps that may follow, and the next that may stand here instead.
-        ///
-        /// Their distance from the first of all in bytes; or -1. In place of a child an end has its
-        /// number.
-        var child: Int32 = -1
-        var sibling: Int32 = -1
-        /// Bytes of the literal.
-        let length: UInt8
-        let slot: Slot
-
-        static var size: Int { MemoryLayout<Step>.stride }
-
-        init(slot: Slot, literal: Span<UInt8>) {
-            self.slot = slot
-            length = UInt8(literal.count)
-            window = Window(literal: literal)
-        }
-
-        mutating func expect(_ text: Span<UInt8>, _ width: Int) {
-            window.expect(text, width, literal: Int(length))
-        }
-    }
-
     /// What is known of a step beside what is needed to follow it.
     private struct Note: Sendable {
         /// Rises with each number of another form than the guess; see `missed`.
@@ -88,7 +65,7 @@ package struct LayoutTree: Sendable {
         package internal(set) var labelsStart = -1
         package internal(set) var labels = 0..<0
         /// What is to be added to the time that is among the numbers.
-        package internal(set) var timeBase: Int64 = 0
+        package var timeBase: Int64 { Int64(walk.base) }
         /// Where a time stands that is not among the numbers, and its value; -1 where it is not a
         /// plain integer of 64 bits.
         package internal(set) var time = 0..<0
@@ -97,16 +74,14 @@ package struct LayoutTree: Sendable {
         package internal(set) var isTimeWhole = false
         /// Where a number stands that must be read by somebody else; or -1.
         package internal(set) var question = -1
-        /// The step that is next, where the message stands, and how many numbers it had.
-        var step = -1
-        var position = 0
-        var ordinal = 0
+        /// Where the passage stands.
+        var walk = lanes_walk()
         /// Whether that step needs a closer look.
         var isAtDetour = false
 
         /// Whether what stands behind the labels was not followed by a single step.
         package mutating func isLostBehindLabels() -> Bool {
-            shape < 0 && !labels.isEmpty && position == labels.upperBound
+            shape < 0 && !labels.isEmpty && walk.position == labels.upperBound
         }
 
         package init() {}
@@ -117,8 +92,8 @@ package struct LayoutTree: Sendable {
     private var first = -1
     /// Numbers, as `Place` says; it lies at a multiple of 64 bytes.
     private var room: [SIMD16<Float>]
-    /// By two numbers: their scales, the lowest values and the highest.
-    private var targets: [SIMD2<Double>] = []
+    /// By eight numbers: their scales, the lowest values and the highest.
+    private var targets: [SIMD8<Double>] = []
     /// By number: its lane.
     private var lanes: [UInt16] = []
     /// Numbers that are no run of digits with a dot: where they stand among all, and their values.
@@ -133,11 +108,11 @@ package struct LayoutTree: Sendable {
 
     /// Where things lie in `room`, in bytes.
     private enum Place {
+        /// By number: its value, what it is to be divided by, and its digits, which are sixteen.
         static var values: Int { 0 }
-        /// Of each number sixteen digits, and what they are to be divided by.
-        static var slots: Int { values + LayoutTree.numbersMax * 8 }
-        static var slot: Int { 32 }
-        static var end: Int { slots + LayoutTree.numbersMax * slot }
+        static var divisors: Int { LayoutTree.numbersMax * 8 }
+        static var digits: Int { LayoutTree.numbersMax * 16 }
+        static var end: Int { LayoutTree.numbersMax * 32 }
     }
 
     /// Steps that may stand at one place: trying one after the other must stay cheap.
@@ -148,7 +123,11 @@ package struct LayoutTree: Sendable {
     private static let missesMax: Int32 = 80
     private static let missCost: Int32 = 10
 
-    package init() {
+    /// What follows and converts; never wider than the processor.
+    private let instructionSet: InstructionSet
+
+    package init(instructionSet: InstructionSet = .best) {
+        self.instructionSet = min(instructionSet, .best)
         room = Array(repeating: SIMD16(repeating: 0), count: Place.end / 64)
     }
 
@@ -166,18 +145,16 @@ package struct LayoutTree: Sendable {
 }
 
 extension LayoutTree {
-    /// Follows a message as far as it goes; the answer's `shape` is -1 where it leaves the tree.
+    /// Follows a message as far as it goes; `found`, which is a new one, has the shape -1 where it leaves
+    /// the tree.
     ///
-    /// Where the answer has a `labelsStart`, it goes on by `goOn(labels:)`, and where it has a
+    /// Where it has a `labelsStart` then, it goes on by `goOn(labels:)`, and where it has a
     /// `question`, by `answer`.
-    @inline(__always)
-    package mutating func read(_ message: borrowing Scratch) -> Found {
-        var found = Found()
-        found.step = first
+    package mutating func read(_ message: borrowing Scratch, _ found: inout Found) {
+        found.walk.step = first
         clock &+= 1
         if !odd.isEmpty { odd.removeAll(keepingCapacity: true) }
         if first >= 0 { go(message, &found) }
-        return found
     }
 
     /// Goes on behind labels of so many bytes; nil says that their end is to be searched for.
@@ -188,15 +165,15 @@ extension LayoutTree {
         labels length: Int?, _ message: borrowing Scratch, _ found: inout Found
     ) {
         let start = found.labelsStart
-        let index = found.step / Step.size
+        let index = found.walk.step / Step.size
         guard start >= 0 else { return }
         found.labelsStart = -1
         guard let length = length ?? search(index, message, start), length >= 0,
             length <= message.count &- start
         else { return }
         found.labels = start..<start &+ length
-        found.position = start &+ length
-        found.step = Int(steps[index].child)
+        found.walk.position = start &+ length
+        found.walk.step = Int(steps[index].child)
         go(message, &found)
     }
 
@@ -228,7 +205,7 @@ extension LayoutTree {
             var next = Int(steps[index].child)
             while next >= 0 {
                 let step = steps[next / Step.size]
-                if unsafe step.window.holdsLiteral(text + end, Int(step.length)) { return true }
+                if unsafe step.holdsLiteral(text + end) { return true }
                 next = Int(step.sibling)
             }
             return false
@@ -241,111 +218,68 @@ extension LayoutTree {
         _ value: Double?, isWhole: Bool, end: Int, _ message: borrowing Scratch,
         _ found: inout Found
     ) {
-        let index = found.step / Step.size
+        let index = found.walk.step / Step.size
         guard found.question >= 0, index >= 0, index < steps.count else { return }
         let start = found.question
         found.question = -1
         if let value, end > start, end <= message.count {
-            if steps[index].slot == .time {
+            if steps[index].slot == Slot.time.rawValue {
                 found.time = start..<end
                 found.timeInteger = -1
                 found.timeValue = value
                 found.isTimeWhole = isWhole
             }
-            odd.append((found.ordinal, value))
+            odd.append((found.walk.ordinal, value))
             leaveFree(&found)
-            found.position = end
-            found.step = Int(steps[index].child)
+            found.walk.position = end
+            found.walk.step = Int(steps[index].child)
         } else {
-            found.step = Int(steps[index].sibling)
+            found.walk.step = Int(steps[index].sibling)
         }
-        if found.step >= 0 { go(message, &found) }
+        if found.walk.step >= 0 { go(message, &found) }
     }
 
     /// Goes on until the end, until labels, or until somebody else must read what stands there.
     private mutating func go(_ message: borrowing Scratch, _ found: inout Found) {
         repeat {
-            Self.walk(steps, &room, message, &found)
+            Self.walk(steps, &room, instructionSet, message, &found)
         } while found.isAtDetour && detour(message, &found)
     }
 
     @inline(__always)
     private static func walk(
-        _ steps: [Step], _ room: inout [SIMD16<Float>], _ message: borrowing Scratch,
-        _ found: inout Found
+        _ steps: [Step], _ room: inout [SIMD16<Float>], _ instructionSet: InstructionSet,
+        _ message: borrowing Scratch, _ found: inout Found
     ) {
+        var answer: Int32 = 0
         var room = room.mutableSpan
-        unsafe message.bytes.span.withUnsafeBytes { bytes in
-            unsafe steps.span.withUnsafeBytes { steps in
+        unsafe message.withText { text in
+            unsafe steps.span.withUnsafeBufferPointer { steps in
                 unsafe room.withUnsafeMutableBytes { room in
-                    guard let path = steps.baseAddress, let room = room.baseAddress,
-                        let bytes = bytes.baseAddress
-                    else { return }
-                    unsafe Walk(
-                        path: path, room: room, text: bytes + Scratch.front, count: message.count
-                    )
-                    .go(&found)
+                    guard let first = steps.baseAddress, let room = room.baseAddress else { return }
+                    let digits = unsafe room + Place.digits
+                    let divisors = unsafe (room + Place.divisors)
+                        .assumingMemoryBound(to: Double.self)
+                    answer =
+                        switch instructionSet {
+                        case .baseline:
+                            unsafe KernelBaseline.followLayout(
+                                &found.walk, first, text, message.count, digits, divisors)
+                        case .v3:
+                            unsafe KernelV3.followLayout(
+                                &found.walk, first, text, message.count, digits, divisors)
+                        case .v4:
+                            unsafe KernelV4.followLayout(
+                                &found.walk, first, text, message.count, digits, divisors)
+                        }
                 }
             }
         }
-    }
-
-    /// One passage of one message; it lives no longer than the pointers it is given.
-    ///
-    /// Nothing checks that the message goes on: behind it stand zeros, and no literal holds a zero.
-    @unsafe
-    private struct Walk {
-        let path: UnsafeRawPointer
-        let room: UnsafeMutableRawPointer
-        let text: UnsafeRawPointer
-        let count: Int
-
-        @inline(never)
-        func go(_ found: inout Found) {
-            let path = unsafe path
-            var place = unsafe text + found.position
-            var slot = unsafe room + (Place.slots &+ found.ordinal &* Place.slot)
-            var next = found.step
-            found.isAtDetour = true
-            while true {
-                let step = unsafe (path + next).assumingMemoryBound(to: Step.self)
-                guard unsafe lanes_fits(place, step) != 0 else { break }
-                let end = unsafe place + Int(step.pointee.window.advance)
-                if unsafe _fastPath(step.pointee.window.kind == .number) {
-                    unsafe lanes_digits(
-                        end, UnsafeRawPointer(step) + Window.masks, slot,
-                        step.pointee.window.divisor)
-                    unsafe place = end
-                } else if unsafe step.pointee.window.kind == .open {
-                    let width = unsafe lanes_number(end, slot)
-                    guard width > 0 else { break }
-                    unsafe place = end + width
-                } else if unsafe step.pointee.window.kind == .time {
-                    unsafe lanes_digits(
-                        end, UnsafeRawPointer(step) + Window.masks, slot, 1)
-                    found.timeBase = unsafe Int64(step.pointee.window.divisor)
-                    unsafe place = end
-                } else if unsafe step.pointee.slot == .more {
-                    unsafe place = end
-                    next = unsafe Int(step.pointee.child)
-                    continue
-                } else {
-                    let position = unsafe end - text
-                    if unsafe step.pointee.slot == .labels {
-                        found.labelsStart = position
-                        found.isAtDetour = false
-                    } else if unsafe step.pointee.slot == .end, unsafe position == count {
-                        found.shape = unsafe Int(step.pointee.child)
-                        found.isAtDetour = false
-                    }
-                    break
-                }
-                next = unsafe Int(step.pointee.child)
-                unsafe slot += Place.slot
-            }
-            found.position = unsafe place - text
-            found.ordinal = unsafe (slot - (room + Place.slots)) / Place.slot
-            found.step = next
+        found.isAtDetour = false
+        switch Int(answer) {
+        case lanes_step_end: found.shape = found.walk.found
+        case lanes_step_labels: found.labelsStart = found.walk.found
+        default: found.isAtDetour = true
         }
     }
 
@@ -357,26 +291,24 @@ extension LayoutTree {
     private mutating func detour(
         _ message: borrowing Scratch, _ found: inout Found
     ) -> Bool {
-        let index = found.step / Step.size
-        let length = Int(steps[index].length)
-        let start = found.position &+ length
-        let slot = steps[index].slot
-        let window = steps[index].window
+        let index = found.walk.step / Step.size
+        let step = steps[index]
+        let start = found.walk.position &+ Int(step.length)
         let isThere = unsafe message.withText { text in
-            unsafe window.holdsLiteral(text + found.position, length)
+            unsafe step.holdsLiteral(text + found.walk.position)
         }
         // A literal that ends a message without its being over.
-        guard isThere, slot != .end else {
-            found.step = Int(steps[index].sibling)
-            return found.step >= 0
+        guard isThere, step.slot != Slot.end.rawValue else {
+            found.walk.step = Int(step.sibling)
+            return found.walk.step >= 0
         }
-        let width = slot == .value || slot == .time ? number(message, start, index, &found) : 0
+        let width = step.isNumeric ? number(message, start, index, &found) : 0
         guard width > 0 else {
             found.question = start
             return false
         }
-        found.position = start &+ width
-        found.step = Int(steps[index].child)
+        found.walk.position = start &+ width
+        found.walk.step = Int(steps[index].child)
         return true
     }
 
@@ -385,39 +317,40 @@ extension LayoutTree {
     private mutating func number(
         _ message: borrowing Scratch, _ start: Int, _ index: Int, _ found: inout Found
     ) -> Int {
-        let ordinal = found.ordinal
+        let ordinal = found.walk.ordinal
         let width = unsafe message.withText { text in
             unsafe room.withUnsafeMutableBytes { room in
                 guard let room = room.baseAddress else { return 0 }
                 return unsafe lanes_number(
-                    text + start, room + (Place.slots &+ ordinal &* Place.slot))
+                    text + start, room + (Place.digits &+ ordinal &* 16),
+                    (room + (Place.divisors &+ ordinal &* 8)).assumingMemoryBound(to: Double.self))
             }
         }
         let text = message.bytes.span.extracting(droppingFirst: Scratch.front &+ start)
-        if steps[index].slot == .time {
+        if steps[index].slot == Slot.time.rawValue {
             // A time with a fraction is looked at closely, and has no form that is expected.
             guard width > 0, text.first(0x2E, from: 0) >= width else {
                 return readTime(text, start, index, &found)
             }
-            steps[index].window.expectTime(text, width, literal: Int(steps[index].length))
+            steps[index].expectTime(text, width)
         } else if width > 0 {
             missed(text, width, index)
         }
-        if width > 0 { found.ordinal &+= 1 }
+        if width > 0 { found.walk.ordinal &+= 1 }
         return width
     }
 
     /// Notes a number that did not fit; the second in a short time gives the form.
     private mutating func missed(_ text: Span<UInt8>, _ width: Int, _ index: Int) {
         // The first of all is as good as any.
-        if steps[index].window.kind == .literal { steps[index].expect(text, width) }
-        guard steps[index].window.kind == .number else { return }
+        if steps[index].kind == Step.question { steps[index].expect(text, width) }
+        guard steps[index].kind == Step.number else { return }
         // Each message that went by without a miss takes one off.
         let since = Int32(clamping: clock &- notes[index].clock)
         notes[index].misses = max(notes[index].misses &- since, 0) &+ Self.missCost
         notes[index].clock = clock
         if notes[index].misses >= Self.missesMax {
-            steps[index].window.expectAny(literal: Int(steps[index].length))
+            steps[index].expectAny()
         } else if notes[index].misses > Self.missCost {
             steps[index].expect(text, width)
         }
@@ -445,20 +378,19 @@ extension LayoutTree {
         found.isTimeWhole = true
         leaveFree(&found)
         if found.timeInteger >= 0 {
-            steps[index].window.expectTime(text, width, literal: Int(steps[index].length))
+            steps[index].expectTime(text, width)
         }
         return width
     }
 
     /// Keeps the place free that a number would have among those that are runs of digits.
     private mutating func leaveFree(_ found: inout Found) {
-        let ordinal = found.ordinal
+        let ordinal = found.walk.ordinal
         unsafe room.withUnsafeMutableBytes { room in
             unsafe room.storeBytes(
-                of: Double.nan, toByteOffset: Place.slots &+ ordinal &* Place.slot &+ 16,
-                as: Double.self)
+                of: Double.nan, toByteOffset: Place.divisors &+ ordinal &* 8, as: Double.self)
         }
-        found.ordinal &+= 1
+        found.walk.ordinal &+= 1
     }
 }
 
@@ -480,14 +412,15 @@ extension LayoutTree {
     package mutating func convert(
         _ wanted: Targets, into rows: inout [SIMD16<Float>]
     ) -> Bool {
-        let count = (wanted.count &+ 1) & ~1
+        let count = (wanted.count &+ 7) & ~7
         guard wanted.first >= 0, wanted.first &+ count <= lanes.count,
-            (wanted.first &+ count) &* 3 <= targets.count &* 2
+            (wanted.first &+ count) &* 3 <= targets.count &* 8
         else { return false }
         let first = rows.count
         // One more, for the numbers that have no lane.
         while rows.count <= first &+ wanted.rows { rows.append(SIMD16(repeating: .nan)) }
-        var isSound = Self.convert(wanted, count, targets, lanes, &room, &rows, first)
+        var isSound = Self.convert(
+            wanted.first, count, targets, lanes, instructionSet, &room, &rows, first)
         if !odd.isEmpty { isSound = takeOdd(wanted, &rows, first) && isSound }
         rows.removeLast()
         return isSound
@@ -495,8 +428,9 @@ extension LayoutTree {
 
     @inline(__always)
     private static func convert(
-        _ wanted: Targets, _ count: Int, _ targets: [SIMD2<Double>], _ lanes: [UInt16],
-        _ room: inout [SIMD16<Float>], _ rows: inout [SIMD16<Float>], _ first: Int
+        _ start: Int, _ count: Int, _ targets: [SIMD8<Double>], _ lanes: [UInt16],
+        _ instructionSet: InstructionSet, _ room: inout [SIMD16<Float>],
+        _ rows: inout [SIMD16<Float>], _ first: Int
     ) -> Bool {
         var room = room.mutableSpan
         var rows = rows.mutableSpan
@@ -507,11 +441,17 @@ extension LayoutTree {
                         guard let room = room.baseAddress, let rows = rows.baseAddress,
                             let targets = targets.baseAddress, let lanes = lanes.baseAddress
                         else { return true }
-                        return unsafe lanes_numbers(
-                            room + Place.slots, targets + wanted.first / 2 &* 3,
-                            lanes + wanted.first, count,
-                            room + Place.values,
-                            (rows + first &* 64).assumingMemoryBound(to: Float.self)) != 0
+                        let doubles = unsafe room.assumingMemoryBound(to: Double.self)
+                        let numbers = unsafe lanes_conversion(
+                            digits: room + Place.digits, divisors: doubles + Place.divisors / 8,
+                            targets: targets + start / 8 &* 3, places: lanes + start,
+                            count: count, values: doubles + Place.values / 8,
+                            lanes: (rows + first &* 64).assumingMemoryBound(to: Float.self))
+                        return switch instructionSet {
+                        case .baseline: unsafe KernelBaseline.convertNumbers(numbers)
+                        case .v3: unsafe KernelV3.convertNumbers(numbers)
+                        case .v4: unsafe KernelV4.convertNumbers(numbers)
+                        }
                     }
                 }
             }
@@ -525,11 +465,11 @@ extension LayoutTree {
         var isSound = true
         for (ordinal, value) in odd where ordinal < wanted.count {
             let place = wanted.first + ordinal
-            let target = place / 2 * 3
-            let scaled = value * targets[target][place & 1]
+            let target = place / 8 * 3
+            let scaled = value * targets[target][place & 7]
             isSound =
-                isSound && scaled >= targets[target + 1][place & 1]
-                && scaled <= targets[target + 2][place & 1]
+                isSound && scaled >= targets[target + 1][place & 7]
+                && scaled <= targets[target + 2][place & 7]
             unsafe room.withUnsafeMutableBytes { room in
                 unsafe room.storeBytes(
                     of: value, toByteOffset: Place.values + ordinal * 8, as: Double.self)
@@ -611,15 +551,18 @@ extension LayoutTree {
         made.first = lanes.count
         made.count = wanted.count
         made.rows = rows
-        for first in stride(from: 0, to: wanted.count, by: 2) {
-            let one = wanted[first]
-            let other = first + 1 < wanted.count ? wanted[first + 1] : .none
-            targets.append(SIMD2(one.scale, other.scale))
-            targets.append(SIMD2(one.low, other.low))
-            targets.append(SIMD2(one.high, other.high))
-            // What has no lane goes to the row behind the last.
-            lanes.append(UInt16(clamping: min(max(Int(one.lane), 0), rows * 16)))
-            lanes.append(UInt16(clamping: min(max(Int(other.lane), 0), rows * 16)))
+        for first in stride(from: 0, to: wanted.count, by: 8) {
+            var scales = SIMD8<Double>(repeating: 1)
+            var (low, high) = (scales, scales)
+            for index in 0..<8 {
+                let target = first + index < wanted.count ? wanted[first + index] : .none
+                scales[index] = target.scale
+                low[index] = target.low
+                high[index] = target.high
+                // What has no lane goes to the row behind the last.
+                lanes.append(UInt16(clamping: min(max(Int(target.lane), 0), rows * 16)))
+            }
+            targets += [scales, low, high]
         }
         return made
     }
@@ -630,10 +573,10 @@ extension LayoutTree {
     private mutating func follow(
         _ parent: Int, _ payload: Span<UInt8>, _ literal: Range<Int>, _ slot: Slot
     ) -> Int? {
-        guard literal.count > Window.literalMax else {
+        guard literal.count > Step.literalMax else {
             return follow(parent, payload.extracting(literal), slot)
         }
-        let middle = literal.lowerBound + Window.literalMax
+        let middle = literal.lowerBound + Step.literalMax
         guard let more = follow(parent, payload.extracting(literal.lowerBound..<middle), .more)
         else { return nil }
         return follow(more, payload, middle..<literal.upperBound, slot)
@@ -645,7 +588,7 @@ extension LayoutTree {
         var count = 0
         while next >= 0 {
             last = next / Step.size
-            if steps[last].slot == slot, steps[last].window.isLiteral(literal, steps[last].length) {
+            if steps[last].slot == slot.rawValue, steps[last].isLiteral(literal) {
                 return last
             }
             next = Int(steps[last].sibling)

@@ -1,5 +1,5 @@
 public import CLanes
-import KernelBaseline
+package import KernelBaseline
 import KernelV3
 import KernelV4
 

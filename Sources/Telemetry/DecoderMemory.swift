@@ -142,70 +142,73 @@ extension DecoderMemory.Combination {
 /// Numbers by key: open addressing, because the dictionary's own hash costs ten times the look.
 ///
 /// The keys are made of device and metric numbers and not of bytes from outside, so that a plain
-/// multiplication spreads them.
+/// multiplication spreads the devices. What is remembered of one device lies side by side, because it
+/// is asked for together.
 struct ScalarTable: Sendable {
-    private var keys: [UInt64] = Array(repeating: Self.free, count: 16)
-    private var values: [DecoderMemory.Scalar] = Array(
-        repeating: DecoderMemory.Scalar(value: 0, time: 0), count: 16)
+    private struct Entry: Sendable {
+        var key: UInt64
+        var value: DecoderMemory.Scalar
+
+        static let free = Entry(key: .max, value: DecoderMemory.Scalar(value: 0, time: 0))
+    }
+
+    private var entries = Array(repeating: Entry.free, count: 16)
     private(set) var count = 0
     /// No key: the metric of one has eight bits and its use four, of which 15 is none.
-    private static let free = UInt64.max
+    private static var free: UInt64 { .max }
 
     var all: [(key: UInt64, value: DecoderMemory.Scalar)] {
-        keys.indices.filter { keys[$0] != Self.free }.map { (keys[$0], values[$0]) }
+        entries.filter { $0.key != Self.free }.map { ($0.key, $0.value) }
     }
 
     subscript(key: UInt64) -> DecoderMemory.Scalar? {
         get {
-            let place = place(of: key)
-            return keys[place] == key ? values[place] : nil
+            let entry = entries[place(of: key)]
+            return entry.key == key ? entry.value : nil
         }
         set {
             let place = place(of: key)
             guard let newValue else { return remove(place, key) }
-            values[place] = newValue
-            guard keys[place] != key else { return }
-            keys[place] = key
+            let isNew = entries[place].key != key
+            entries[place] = Entry(key: key, value: newValue)
+            guard isNew else { return }
             count += 1
-            if count * 2 > keys.count { grow() }
+            if count * 2 > entries.count { grow() }
         }
     }
 
     mutating func removeAll() { self = ScalarTable() }
 
-    /// Where `key` stands, or where it would; the upper bits depend on all of the key's.
+    /// Where `key` stands, or where it would; the upper bits of a product depend on all of its factor.
     private func place(of key: UInt64) -> Int {
-        let mask = keys.count &- 1
-        var place = Int(truncatingIfNeeded: (key &* 0x9E37_79B9_7F4A_7C15) &>> 40) & mask
-        while keys[place] != key, keys[place] != Self.free { place = (place &+ 1) & mask }
+        let mask = entries.count &- 1
+        let device = Int(truncatingIfNeeded: (key &>> 32 &* 0x9E37_79B9_7F4A_7C15) &>> 32)
+        // Parts of one metric, of which there may be many, are spread like devices.
+        let part = Int(truncatingIfNeeded: (key & 0xF_FFFF) &* 0x2545_F491)
+        var place = (device &* 4 &+ part &+ Int(truncatingIfNeeded: key &>> 24) & 7) & mask
+        while entries[place].key != key, entries[place].key != Self.free {
+            place = (place &+ 1) & mask
+        }
         return place
     }
 
     private mutating func grow() {
         let old = all
-        keys = Array(repeating: Self.free, count: keys.count * 2)
-        values = Array(
-            repeating: DecoderMemory.Scalar(value: 0, time: 0), count: keys.count)
-        for entry in old {
-            let place = place(of: entry.key)
-            keys[place] = entry.key
-            values[place] = entry.value
-        }
+        entries = Array(repeating: .free, count: entries.count * 2)
+        for (key, value) in old { entries[place(of: key)] = Entry(key: key, value: value) }
     }
 
     /// Only a message that is taken back removes what it added; what stood behind moves up.
     private mutating func remove(_ place: Int, _ key: UInt64) {
-        guard keys[place] == key else { return }
-        keys[place] = Self.free
+        guard entries[place].key == key else { return }
+        entries[place] = .free
         count -= 1
-        let mask = keys.count - 1
+        let mask = entries.count - 1
         var next = (place + 1) & mask
-        while keys[next] != Self.free {
-            let (moved, value) = (keys[next], values[next])
-            keys[next] = Self.free
-            let home = self.place(of: moved)
-            keys[home] = moved
-            values[home] = value
+        while entries[next].key != Self.free {
+            let moved = entries[next]
+            entries[next] = .free
+            entries[self.place(of: moved.key)] = moved
             next = (next + 1) & mask
         }
     }

@@ -71,18 +71,13 @@ extension MessageDecoder {
         guard time.milliseconds <= record.latest.milliseconds, reading.rowCount > 0 else {
             return false
         }
-        let labels = known[place]
-        guard labels.device != KnownLabels.nobody, !labels.isPartition,
-            fingerprints[Int(labels.device)] == labels.fingerprint
-        else { return false }
-
+        guard let device = Self.device(known[place], fingerprints) else { return false }
         counted.labelHits &+= 1
         counted.memberHits &+= 1
         record.start(at: time, labels: -1, row: batch.rows.count)
         record.isNative = true
         record.lastSalt = Self.nativeSalt
         record.lastKnown = place
-        let device = DeviceIndex(labels.device)
         for row in 0..<reading.rowCount { record.rows[row].device = device }
         record.rowCount = reading.rowCount
         batch.tally.points &+= reading.points

@@ -9,13 +9,15 @@ extension MessageDecoder {
     mutating func takeShaped(
         _ bytes: Span<UInt8>, _ batch: inout SampleBatch, _ directory: inout Directory
     ) -> Bool {
-        var found = shapes.tree.read(scratch)
-        var guess = -1
+        var found = LayoutTree.Found()
+        shapes.tree.read(scratch, &found)
+        var guess = LabelGuess()
         while found.labelsStart >= 0 || found.question >= 0 {
             if found.question >= 0 {
                 shapes.readOn(scratch, &found)
             } else {
-                guess = Self.goOnBehindLabels(scratch, &shapes.tree, &map, &found)
+                guess = Self.goOnBehindLabels(
+                    scratch, &shapes.tree, &map, known, fingerprints, &found)
             }
         }
         guard found.shape >= 0 else { return false }
@@ -24,16 +26,15 @@ extension MessageDecoder {
         let isSound = shapes.tree.convert(shapes.shapes[number].targets, into: &batch.lanes)
         guard let time = time(found, number, bytes),
             time.milliseconds <= record.latest.milliseconds,
-            let place = place(of: found.labels, guess, shapes.shapes[number].salt, bytes),
-            known[place].device != KnownLabels.nobody, !known[place].isPartition,
-            fingerprints[Int(known[place].device)] == known[place].fingerprint
+            let place = place(of: found.labels, guess.number, shapes.shapes[number].salt, bytes),
+            let device = place == guess.place
+                ? guess.device : Self.device(known[place], fingerprints)
         else {
             batch.lanes.removeSubrange(firstRow...)
             return false
         }
         counted.shapeHits &+= 1
         if isSound, shapes.shapes[number].isQuick {
-            let device = DeviceIndex(known[place].device)
             takeRows(number, device, time, &batch)
             heard(device, time, &batch, &directory)
             return true
@@ -41,26 +42,38 @@ extension MessageDecoder {
         return takeSlowly(isSound, shapes.shapes[number], place, time, &batch, &directory)
     }
 
+    /// Labels by a few words of them, and what they stood for the last time.
+    private struct LabelGuess {
+        /// Of their run, or -1 where all of them must be looked at.
+        var number = -1
+        /// Their place in `known`, and the device that they still stand for.
+        var place = -1
+        var device: DeviceIndex?
+    }
+
     /// Follows a message behind its labels; they are compared with what they were taken for.
     ///
-    /// - Returns: the number of that run, or -1 where all of them must be looked at.
     @inline(__always)
     private static func goOnBehindLabels(
         _ message: borrowing Scratch, _ tree: inout LayoutTree, _ map: inout ByteMap,
-        _ found: inout LayoutTree.Found
-    ) -> Int {
+        _ known: [KnownLabels], _ fingerprints: [UInt64], _ found: inout LayoutTree.Found
+    ) -> LabelGuess {
         let text = message.bytes.span.extracting(droppingFirst: Scratch.front)
         let start = found.labelsStart
         guard let guess = map.guess(text, start) else {
             tree.goOn(labels: nil, message, &found)
-            return -1
+            return LabelGuess()
         }
-        // Nothing waits for what this finds, for it is nearly always the same.
+        // Nothing waits for what this finds, for it is nearly always the same: each of these lies in
+        // another place of the memory, and they are on their way while the message is followed.
         let isRight = map.isRight(guess.number, text, start)
+        let place = map.meaning(guess.number).value
+        let device = device(known[place], fingerprints)
         tree.goOn(labels: isRight ? guess.length : nil, message, &found)
         // The latter are labels that begin like others, and go on.
         if !isRight || found.isLostBehindLabels() { map.mistake(guess.number, text, start) }
-        return isRight ? guess.number : -1
+        return isRight
+            ? LabelGuess(number: guess.number, place: place, device: device) : LabelGuess()
     }
 
     /// The place in `known` of a message's labels; `guess` is the number of their run, or -1.
@@ -71,6 +84,17 @@ extension MessageDecoder {
         guard guess >= 0 else { return search(labels, salt, bytes) }
         let meaning = map.meaning(guess)
         return meaning.salt == salt ? meaning.value : search(labels, salt, bytes)
+    }
+
+    /// The device that known labels name, if it has spoken with no others since.
+    @inline(__always)
+    static func device(
+        _ labels: KnownLabels, _ fingerprints: [UInt64]
+    ) -> DeviceIndex? {
+        guard labels.device != KnownLabels.nobody, !labels.isPartition,
+            fingerprints[Int(labels.device)] == labels.fingerprint
+        else { return nil }
+        return DeviceIndex(labels.device)
     }
 
     /// The same by all of their bytes; it is remembered for the next time.

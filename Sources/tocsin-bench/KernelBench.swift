@@ -1,4 +1,5 @@
 import Foundation
+import KernelBaseline
 import RollingStatistics
 
 /// The lane kernel against C, and against the memory.

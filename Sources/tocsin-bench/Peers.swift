@@ -1,4 +1,5 @@
 import Foundation
+import KernelBaseline
 import RollingStatistics
 
 /// What people use otherwise, beside ours: numpy for the statistics, confluent-kafka with orjson and

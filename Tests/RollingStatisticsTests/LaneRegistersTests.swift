@@ -1,3 +1,4 @@
+import KernelBaseline
 import RollingStatistics
 import TestSupport
 import Testing

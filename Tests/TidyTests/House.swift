@@ -33,7 +33,9 @@ let house: [Room] = [
         name: "RollingStatistics", pure: true,
         mayImport: ["CLanes", "KernelBaseline", "KernelV3", "KernelV4"]),
     // Words of a payload, loaded after one check of the bounds: the decoders' inner loops.
-    Room(name: "Bytes", pure: true, mayImport: ["CLanes"]),
+    Room(
+        name: "Bytes", pure: true,
+        mayImport: ["CLanes", "KernelBaseline", "KernelV3", "KernelV4"]),
     Room(name: "Telemetry", pure: true, mayImport: ["Fleet", "Bytes"]),
     Room(name: "Detection", pure: true, mayImport: ["Fleet", "RollingStatistics", "Telemetry"]),
     Room(
@@ -72,7 +74,8 @@ let house: [Room] = [
     Room(
         name: "tocsin-bench", pure: false,
         mayImport: [
-            "Fleet", "Configuration", "RollingStatistics", "Telemetry", "Detection", "Rules",
+            "Fleet", "Configuration", "KernelBaseline", "RollingStatistics", "Telemetry",
+            "Detection", "Rules",
             "Kafka", "Daemon", "Simulation",
         ]),
 ]

@@ -1,0 +1,122 @@
+import Bytes
+import KernelBaseline
+import TestSupport
+import Testing
+
+@Suite("Layouts") struct LayoutTests {
+    /// One message with numbers that change, and what is to come out of it.
+    struct Message {
+        var bytes: [UInt8] = []
+        var cuts: [LayoutTree.Cut] = []
+        var values: [Double] = []
+
+        mutating func add(_ text: String) { bytes += Array(text.utf8) }
+
+        mutating func add(number text: String, lane: Int32, scale: Double, high: Double) {
+            let start = bytes.count
+            add(text)
+            values.append(Double(text) ?? .nan)
+            cuts.append(
+                LayoutTree.Cut(
+                    slot: .value, range: start..<bytes.count,
+                    target: LayoutTree.Target(lane: lane, scale: scale, low: 0, high: high)))
+        }
+
+        /// Of `count` numbers every seventh has no lane, and every fifth a scale.
+        static func made(_ count: Int, high: Double = 1e18, _ number: (Int) -> String) -> Message {
+            var message = Message()
+            for index in 0..<count {
+                message.add(
+                    "\(index == 0 ? "{" : ",")\"metric.with.a.name.of.some.length\(index)\":")
+                message.add(
+                    number: number(index),
+                    lane: index % 7 == 6 ? LayoutTree.noLane : Int32(index),
+                    scale: index % 5 == 4 ? 0.01 : 1, high: high)
+            }
+            message.add("}")
+            return message
+        }
+    }
+
+    private static func digits(_ generator: inout SeededGenerator) -> String {
+        let whole = Int.random(in: 0..<1_000_000, using: &generator)
+        switch Int.random(in: 0..<4, using: &generator) {
+        case 0: return String(whole % 10)
+        case 1: return String(whole)
+        case 2: return "\(whole % 1_000).\(Int.random(in: 0..<10, using: &generator))"
+        default: return "\(whole).\(Int.random(in: 10_000_000..<100_000_000, using: &generator))"
+        }
+    }
+
+    /// What a tree makes of a message: its values and its rows, or nil where it could not follow.
+    private static func read(
+        _ tree: inout LayoutTree, _ message: Message, _ targets: [LayoutTree.Targets]
+    ) -> (values: [Double], rows: [SIMD16<Float>], isSound: Bool)? {
+        var scratch = Scratch()
+        scratch.fill(message.bytes.span)
+        var found = LayoutTree.Found()
+        tree.read(scratch, &found)
+        guard found.shape >= 0 else { return nil }
+        var rows: [SIMD16<Float>] = []
+        let isSound = tree.convert(targets[found.shape], into: &rows)
+        return (message.values.indices.map { tree.number($0) }, rows, isSound)
+    }
+
+    @Test(arguments: InstructionSet.allCases)
+    func `numbers come out as they stand on every instruction set`(_ set: InstructionSet) {
+        let seed: UInt64 = 20_26
+        var generator = SeededGenerator(seed: seed)
+        var tree = LayoutTree(instructionSet: set)
+        var targets: [LayoutTree.Targets] = []
+        // Fewer than a vector of them, as many, and more.
+        for count in [1, 3, 7, 8, 9, 16, 17, 31] {
+            let taught = Message.made(count) { _ in Self.digits(&generator) }
+            guard
+                case .new(let target) = tree.learn(
+                    taught.bytes.span, taught.cuts, rows: 2, shape: targets.count)
+            else {
+                Issue.record("\(count) numbers were not learned")
+                return
+            }
+            targets.append(target)
+            for turn in 0..<50 {
+                let message = Message.made(count) { _ in Self.digits(&generator) }
+                guard let read = Self.read(&tree, message, targets) else {
+                    Issue.record("seed \(seed): lost in turn \(turn) of \(count) numbers")
+                    return
+                }
+                #expect(read.values == message.values, "seed \(seed), \(count) numbers")
+                #expect(read.isSound && read.rows.count == 2)
+                for lane in 0..<32 {
+                    let value = read.rows[lane / 16][lane % 16]
+                    guard lane < count, lane % 7 != 6 else {
+                        #expect(value.isNaN, "lane \(lane) of \(count)")
+                        continue
+                    }
+                    #expect(value == Float(message.values[lane] * (lane % 5 == 4 ? 0.01 : 1)))
+                }
+            }
+        }
+    }
+
+    @Test(arguments: InstructionSet.allCases)
+    func `one number out of its range is seen wherever it stands`(_ set: InstructionSet) {
+        var tree = LayoutTree(instructionSet: set)
+        let taught = Message.made(19, high: 100) { _ in "50" }
+        guard case .new(let target) = tree.learn(taught.bytes.span, taught.cuts, rows: 2, shape: 0)
+        else {
+            Issue.record("nothing was learned")
+            return
+        }
+        for place in 0..<19 {
+            // Those with a scale of a hundredth reach their bound later.
+            let bound = place % 5 == 4 ? 10_000 : 100
+            for (number, isSound) in [(bound, true), (bound + 1, false)] {
+                let message = Message.made(19) { $0 == place ? String(number) : "7" }
+                #expect(
+                    Self.read(&tree, message, [target])?.isSound == isSound,
+                    "\(number) at place \(place)")
+            }
+        }
+    }
+}
