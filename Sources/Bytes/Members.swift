@@ -1,4 +1,4 @@
-import CLanes
+public import CLanes
 
 /// Keys of objects, found again where they are expected, and what is searched for in a payload.
 ///
@@ -127,6 +127,18 @@ extension Span<UInt8> {
         unsafe withUnsafeBufferPointer { bytes in
             guard let first = bytes.baseAddress else { return }
             unsafe lanes_ask(first + start, length)
+        }
+    }
+}
+
+extension Span {
+    /// Asks for one element to come nearer; there need be none.
+    @inlinable @inline(__always)
+    package func ask(for index: Int) {
+        guard index >= 0, index < count else { return }
+        unsafe withUnsafeBufferPointer { elements in
+            guard let first = elements.baseAddress else { return }
+            unsafe lanes_ask(first + index, MemoryLayout<Element>.stride)
         }
     }
 }

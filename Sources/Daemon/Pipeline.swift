@@ -90,6 +90,11 @@ package struct Pipeline: ~Copyable {
         parcel.batch.partitions = partitions
     }
 
+    /// A message of the partition that is read soon; see `MessageDecoder.expect`.
+    package mutating func expect(_ payload: Span<UInt8>, partition: Int) {
+        decoders[decoderOf[partition]].expect(payload, registry)
+    }
+
     /// One message into the batch; what cannot be read leaves no trace in it.
     package mutating func read(
         _ payload: Span<UInt8>, partition: Int, offset: Int64, recordTime: Instant, now: Instant

@@ -126,8 +126,8 @@ struct Reading: ~Copyable {
     }
 
     mutating func read(
-        _ record: borrowing Record, _ key: Span<UInt8>?, _ payload: Span<UInt8>?, at now: Instant,
-        _ deadLetters: DeadLetters
+        _ record: borrowing Record, _ key: Span<UInt8>?, _ payload: Span<UInt8>?,
+        _ coming: Span<UInt8>?, at now: Instant, _ deadLetters: DeadLetters
     ) {
         heard[record.partition] = now
         // A compacted topic says "gone" with a tombstone; it carries no sample.
@@ -136,6 +136,7 @@ struct Reading: ~Copyable {
             return
         }
         counts.bytes += UInt64(payload.count)
+        if let coming { pipeline.expect(coming, partition: record.partition) }
         let time = record.timestampMilliseconds.map { Instant(milliseconds: $0) } ?? now
         do throws(Undecodable) {
             try pipeline.read(

@@ -166,14 +166,17 @@ struct ByteMap: Sendable {
 
 /// Runs whose end is not known yet.
 extension ByteMap {
-    /// An entry by a few words of it: small, so that those of many runs stay in the cache.
+    /// An entry by a few words of it.
     private struct Recent: Sendable {
         var tag: UInt16
         /// 0 is none: no run is empty.
         var length: UInt16
         var number: Int32
+        /// Where its bytes are, and what it stands for.
+        var offset: Int32
+        var value: Int32
 
-        static let none = Recent(tag: 0, length: 0, number: 0)
+        static let none = Recent(tag: 0, length: 0, number: 0, offset: 0, value: 0)
     }
 
     /// The number of the run that begins at `start`, if it was found before and a few words of it
@@ -196,6 +199,27 @@ extension ByteMap {
         if found.tag != tag { found = recent[slot ^ 1] }
         guard found.tag == tag, found.length > 0 else { return nil }
         return (Int(found.number), Int(found.length))
+    }
+
+    /// Asks for what `guess` will need of the run that begins at `start`.
+    ///
+    /// - Returns: its hash, for `expect`.
+    @inline(__always)
+    func expect(_ payload: Span<UInt8>, _ start: Int) -> UInt64? {
+        guard wait == 0, payload.has(telling.reach, at: start) else { return nil }
+        let hash = telling.hash(payload, start) & hashMask
+        recent.span.ask(for: Int(truncatingIfNeeded: hash) & (recent.count &- 1))
+        return hash
+    }
+
+    /// Asks for what is compared with a run of this hash, and says what it seems to stand for.
+    @inline(__always)
+    func expect(_ hash: UInt64) -> Int? {
+        let found = recent[Int(truncatingIfNeeded: hash) & (recent.count &- 1)]
+        guard found.tag == UInt16(truncatingIfNeeded: hash &>> 48) else { return nil }
+        entries.span.ask(for: Int(found.number))
+        bytes.span.ask(for: Int(found.offset), Int(found.length))
+        return Int(found.value)
     }
 
     /// Whether the run at `start` is the one that was guessed, byte for byte.
@@ -245,7 +269,10 @@ extension ByteMap {
         let slot = Int(truncatingIfNeeded: words) & (recent.count - 1)
         // Of two that may stand here the one that came later is moved on.
         if recent[slot].length > 0, recent[slot].tag != tag { recent[slot ^ 1] = recent[slot] }
-        recent[slot] = Recent(tag: tag, length: length, number: Int32(number))
+        let entry = entries[number]
+        recent[slot] = Recent(
+            tag: tag, length: length, number: Int32(number), offset: entry.offset,
+            value: entry.value)
     }
 
     /// Words by which runs are told apart: those in which runs differed that had been confused.

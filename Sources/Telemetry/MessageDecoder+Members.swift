@@ -16,7 +16,6 @@ extension MessageDecoder {
         }
         if !isCopied {
             scratch.fill(payload)
-            payload.askForNext()
         }
         guard tryMembers(payload, &batch, &directory) else {
             // A topic that is always unusual is not looked at twice for ever.

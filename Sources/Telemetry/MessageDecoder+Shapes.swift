@@ -21,6 +21,7 @@ extension MessageDecoder {
             }
         }
         guard found.shape >= 0 else { return false }
+        labelsStart = found.labels.lowerBound
         let number = found.shape
         let firstRow = batch.lanes.count
         let isSound = shapes.tree.convert(shapes.shapes[number].targets, into: &batch.lanes)

@@ -49,6 +49,10 @@ package struct MessageDecoder: Sendable {
     /// Whether native messages may come, and be read without a tape.
     private let readsDirectly: Bool
     private var devicesSeen = 0
+    /// Of the messages that come next; see `expect`.
+    private var coming = Coming()
+    /// Where the labels of the last message began.
+    var labelsStart = 0
 
     package init(format: WireFormat, settings: DecoderSettings) {
         self.format = format
@@ -71,6 +75,29 @@ package struct MessageDecoder: Sendable {
         set { memory.restore(newValue) }
     }
 
+    /// Labels of two messages that come soon.
+    private struct Coming {
+        var hash: UInt64?
+        var place: Int?
+    }
+
+    /// Asks for what a message will need that is decoded soon, as far as its labels tell.
+    ///
+    /// What is known of thousands of devices does not stay in the cache while megabytes of messages
+    /// go through it, and one part of it leads to the next. Called for each message, in their order,
+    /// three messages ahead, it changes no result.
+    package mutating func expect(_ payload: Span<UInt8>, _ directory: borrowing Directory) {
+        payload.askForNext()
+        if let place = coming.place, place < known.count {
+            let device = Int(known[place].device)
+            fingerprints.span.ask(for: device)
+            directory.devices.span.ask(for: device)
+        }
+        coming.place = coming.hash.flatMap { map.expect($0) }
+        if let place = coming.place { known.span.ask(for: place) }
+        coming.hash = map.expect(payload, labelsStart)
+    }
+
     /// Adds what `payload` says to `batch`.
     ///
     /// Event times come from the payload, else from the record. A message whose time lies beyond
@@ -90,7 +117,6 @@ package struct MessageDecoder: Sendable {
         let isKnown = isSized && !shapes.isEmpty
         if isKnown {
             scratch.fill(payload)
-            payload.askForNext()
             if takeShaped(payload, &batch, &directory) { return }
         }
         // Where a layout might be learned the message is read in full, unless that led to nothing.

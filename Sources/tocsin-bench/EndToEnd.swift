@@ -63,7 +63,7 @@ enum EndToEnd {
         var passage = try Passage(topic)
         var bytes = 0
         while !passage.isOver {
-            _ = try passage.turn { _, payload in bytes &+= payload.count }
+            _ = try passage.turn { _, payload, _ in bytes &+= payload.count }
             _ = try passage.newPartitions()
         }
         guard bytes == topic.bytes else {
@@ -90,7 +90,8 @@ enum EndToEnd {
         while !passage.isOver {
             pipeline.begin()
             let count = try passage.turn(waiting: pipeline.inWork > 0 ? 0 : 100) {
-                record, payload in
+                record, payload, coming in
+                if let coming { pipeline.expect(coming, partition: record.partition) }
                 do throws(Undecodable) {
                     try pipeline.read(
                         payload, partition: record.partition, offset: record.offset,

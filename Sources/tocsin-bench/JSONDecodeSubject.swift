@@ -83,6 +83,10 @@ private struct DecoderState {
         batch.removeAll()
         batch.partitions.append(Partition(topic: "accel.telemetry.v1", number: 0))
         for number in messages {
+            let ahead = number + 3
+            if ahead < messages.upperBound {
+                decoder.expect(corpus.bytes.span.extracting(corpus.ranges[ahead]), directory)
+            }
             let origin = MessageOrigin(partition: 0, offset: Int64(number), recordTime: now)
             do throws(Undecodable) {
                 try decoder.decode(

@@ -31,14 +31,15 @@ struct Passage: ~Copyable {
     ///
     /// - Returns: how many records came.
     mutating func turn(
-        waiting milliseconds: Int32 = 100, _ body: (borrowing Record, Span<UInt8>) -> Void
+        waiting milliseconds: Int32 = 100,
+        _ body: (borrowing Record, Span<UInt8>, _ coming: Span<UInt8>?) -> Void
     ) throws(BenchError) -> Int {
         var first = started
         var count = 0
         do throws(KafkaError) {
-            count = try consumer.poll(milliseconds: milliseconds) { record, _, payload in
+            count = try consumer.poll(milliseconds: milliseconds) { record, _, payload, coming in
                 if first == 0 { first = monotonicNanoseconds() }
-                if let payload { body(record, payload) }
+                if let payload { body(record, payload, coming) }
             }
         } catch {
             throw BenchError(error.description)

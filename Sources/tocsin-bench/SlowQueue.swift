@@ -48,7 +48,7 @@ enum SlowQueue {
         var bytes = 0
         var hash: UInt64 = 14_695_981_039_346_656_037
         while !passage.isOver {
-            _ = try passage.turn { _, payload in
+            _ = try passage.turn { _, payload, _ in
                 bytes &+= payload.count
                 unsafe payload.withUnsafeBytes { bytes in
                     for _ in 0..<hashes {

@@ -99,7 +99,7 @@ struct FuzzScenario {
         let end = ContinuousClock.now + .seconds(60)
         var isDone = false
         while !isDone {
-            _ = try consumer.poll(milliseconds: 100) { record, key, payload in
+            _ = try consumer.poll(milliseconds: 100) { record, key, payload, _ in
                 seen += 1
                 guard seen % 101 == 0, trouble.isEmpty else { return }
                 examined += 1

@@ -124,7 +124,7 @@ struct Feed: ~Copyable {
     /// Reads what has come meanwhile.
     mutating func poll() throws {
         var raw: [(key: [UInt8], value: [UInt8])] = []
-        _ = try consumer.poll(milliseconds: 20) { _, key, value in
+        _ = try consumer.poll(milliseconds: 20) { _, key, value, _ in
             raw.append((key.bytes, value.bytes))
         }
         while consumer.nextEvent() != nil {}

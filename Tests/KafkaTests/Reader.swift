@@ -35,7 +35,7 @@ struct Reader: ~Copyable {
     ) throws {
         let names = consumer.partitions
         var batch: [Copied] = []
-        _ = try consumer.poll(milliseconds: milliseconds) { record, key, payload in
+        _ = try consumer.poll(milliseconds: milliseconds) { record, key, payload, _ in
             batch.append(
                 Copied(
                     partition: names[record.partition].number, offset: record.offset,

@@ -181,6 +181,37 @@ import Testing
         #expect(short.isConsistent)
     }
 
+    @Test(arguments: [3, 2_026] as [UInt64])
+    func `what is asked for ahead changes nothing of what is read`(_ seed: UInt64) throws {
+        var generator = SeededGenerator(seed: seed)
+        let messages: [[UInt8]] = (0..<600).map { number in
+            // Whatever comes may be anything: nothing of it is believed before it is read.
+            if generator.chance(0.05) { return [] }
+            if generator.chance(0.05) {
+                return (0..<generator.below(90)).map { _ in
+                    UInt8(truncatingIfNeeded: generator.next())
+                }
+            }
+            let device = generator.below(number < 300 ? 5 : 40)
+            return Array(
+                Fixture.native(
+                    "\"temp.core\":\(generator.below(90)),\"util.busy\":0.\(generator.below(99))",
+                    device: "nvidia/GPU-\(device)", more: ",\"host\":\"h\(device / 8)\""
+                ).utf8)
+        }
+        var plain = Harness(.native)
+        var ahead = Harness(.native)
+        for (number, message) in messages.enumerated() {
+            // Sometimes too late, not at all, or for a message that never comes.
+            let coming = messages[min(number + generator.below(5), messages.count - 1)]
+            ahead.decoder.expect(coming.span, number == 450 ? Directory() : ahead.directory)
+            #expect(ahead.refusal(message) == plain.refusal(message))
+        }
+        #expect(Self.digest(ahead) == Self.digest(plain), "seed \(seed)")
+        #expect(ahead.decoder.statistics.shapeHits == plain.decoder.statistics.shapeHits)
+        #expect(plain.decoder.statistics.shapeHits > 400 && ahead.isConsistent)
+    }
+
     @Test(arguments: [1, 7, 1_234, 99_999] as [UInt64])
     func `the short way says exactly what the parser says`(_ seed: UInt64) {
         var random = SeededGenerator(seed: seed)

@@ -128,6 +128,8 @@ LANES_INLINE void lanes_ask(const void *address, long size)
 {
     for (long place = 0; place < size; place += 64)
         __builtin_prefetch((const char *)address + place, 0, 3);
+    // What begins in the middle of a line ends in another.
+    __builtin_prefetch((const char *)address + size - 1, 0, 3);
 }
 
 /// 4 or 3 where the processor and the system run x86-64-v4 or v3, 1 elsewhere.
