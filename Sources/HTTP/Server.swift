@@ -77,7 +77,10 @@ package final class Server {
             left -= 5
         }
         unsafe MHD_stop_daemon(running)
-        if listening >= 0 { close(listening) }
+        guard listening >= 0 else { return }
+        // A child that is being started has a copy, which would keep the port for that moment.
+        shutdown(listening, Int32(SHUT_RDWR))
+        close(listening)
     }
 
     private static func start(

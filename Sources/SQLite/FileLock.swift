@@ -38,7 +38,12 @@ package struct FileLock: ~Copyable {
 
     private init(file: Int32) { self.file = file }
 
-    deinit { close(file) }
+    /// A child that is being started holds a copy of every descriptor until its program is loaded: given
+    /// back by closing alone, the lock would stay with it for that moment.
+    deinit {
+        flock(file, LOCK_UN)
+        close(file)
+    }
 
     private static func failure() -> FileLockError {
         let code = errno

@@ -215,6 +215,34 @@ private final class Scratch {
         _ = try FileLock.take(scratch["lock"])
     }
 
+    /// A child holds copies of all descriptors from its first moment until its program is loaded.
+    @Test func `a lock that is given back is free, whoever has a copy of its descriptor`() throws {
+        let scratch = try Scratch()
+        var copy: Int32 = -1
+        do {
+            let lock = try FileLock.take(scratch["lock"])
+            copy = try #require(copyOfDescriptor(of: scratch["lock"]))
+            _ = consume lock
+        }
+        _ = try FileLock.take(scratch["lock"])
+        close(copy)
+    }
+
+    /// Of whatever descriptor of this process stands for the file.
+    private func copyOfDescriptor(of path: String) -> Int32? {
+        var wanted = stat()
+        guard unsafe stat(path, &wanted) == 0 else { return nil }
+        for descriptor in 0..<Int32(4_096) {
+            var found = stat()
+            if unsafe fstat(descriptor, &found) == 0, found.st_ino == wanted.st_ino,
+                found.st_dev == wanted.st_dev
+            {
+                return dup(descriptor)
+            }
+        }
+        return nil
+    }
+
     @Test func `a lock without a directory says why`() throws {
         let scratch = try Scratch()
         let error = #expect(throws: FileLockError.self) {

@@ -210,6 +210,38 @@ import Testing
         #expect(second.port == first.port)
     }
 
+    /// A child holds copies of all descriptors from its first moment until its program is loaded.
+    @Test func `a stopped server leaves its port, whoever has a copy of its socket`() throws {
+        let first = try Server(port: 0) { _ in Response(body: []) }
+        let copy = try #require(copyOfListener(on: first.port))
+        defer { close(copy) }
+        first.stop()
+        let second = try Server(port: first.port) { _ in Response(body: []) }
+        #expect(second.port == first.port)
+    }
+
+    private func copyOfListener(on port: UInt16) -> Int32? {
+        for descriptor in 0..<Int32(4_096) {
+            var isListening: Int32 = 0
+            var size = socklen_t(MemoryLayout<Int32>.size)
+            guard
+                unsafe getsockopt(descriptor, SOL_SOCKET, SO_ACCEPTCONN, &isListening, &size) == 0,
+                isListening == 1
+            else { continue }
+            var name = sockaddr_in()
+            var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+            let done = unsafe withUnsafeMutablePointer(to: &name) { pointer in
+                unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { pointer in
+                    unsafe getsockname(descriptor, pointer, &length)
+                }
+            }
+            if done == 0, name.sin_family == sa_family_t(AF_INET), name.sin_port == port.bigEndian {
+                return dup(descriptor)
+            }
+        }
+        return nil
+    }
+
     @Test func `it listens on IPv6 and refuses names and foreign addresses`() throws {
         do {
             let server = try Server(ServerSettings(address: "::1")) { _ in
