@@ -55,8 +55,8 @@ struct CommandBody {
     static let nameBytesMax = 100
     /// Levels of a body; a command has three.
     ///
-    /// Foundation's reader of JSON calls itself for each, and was
-    /// seen to end the process where there were hundreds.
+    /// Foundation's reader of JSON calls itself for each, and traps where a body ends with its 513th open
+    /// bracket: it asks for the place of its complaint one byte past the end.
     static let depthMax = 16
     static let textBytesMax = 2_000
     static let snoozeMax = Duration.seconds(86_400)
@@ -94,8 +94,18 @@ struct CommandBody {
     }
 
     init(_ bytes: [UInt8]) throws(APIError) {
-        guard !bytes.nestsDeeper(than: Self.depthMax),
-            let members = try? JSONDecoder().decode([String: Member].self, from: Data(bytes))
+        // Foundation would read UTF-16 too, in which a byte that looks like a quote may be none. No JSON in
+        // UTF-8 holds a zero byte.
+        guard !bytes.contains(0), String(validating: bytes, as: UTF8.self) != nil else {
+            throw APIError(
+                error: #"the body is not JSON in UTF-8; send an object like {"by": "ana"}"#)
+        }
+        guard !bytes.nestsDeeper(than: Self.depthMax) else {
+            throw APIError(
+                error: "the body nests deeper than \(Self.depthMax) levels; send a plain object "
+                    + #"like {"by": "ana"}"#)
+        }
+        guard let members = try? JSONDecoder().decode([String: Member].self, from: Data(bytes))
         else {
             throw APIError(
                 error: #"the body is not a JSON object; send one like {"by": "ana"}"#)

@@ -1,5 +1,6 @@
 import Console
 import Fleet
+import HTTP
 import Testing
 
 @Suite struct CommandTests {
@@ -55,11 +56,19 @@ import Testing
         Bad(verb: "ack", body: "", says: "not a JSON object"),
         Bad(verb: "ack", body: "[]", says: "not a JSON object"),
         Bad(verb: "ack", body: #"{"by":"#, says: "not a JSON object"),
-        Bad(verb: "ack", body: String(repeating: "[", count: 9_000), says: "not a JSON object"),
+        Bad(verb: "ack", body: "{\"by\":\"a\0\"}", says: "not JSON in UTF-8"),
+        // Where Foundation's reader would trap: the last byte is the 513th bracket.
+        Bad(verb: "ack", body: String(repeating: "[", count: 513), says: "deeper than 16 levels"),
+        Bad(verb: "ack", body: String(repeating: "[", count: 9_000), says: "deeper than 16 levels"),
         Bad(
             verb: "ack",
             body: #"{"by":"\"[","x":"# + String(repeating: "[", count: 16)
-                + String(repeating: "]", count: 16) + "}", says: "not a JSON object"),
+                + String(repeating: "]", count: 16) + "}", says: "deeper than 16 levels"),
+        Bad(
+            verb: "ack",
+            body: #"{"by":7,"reason":"# + String(repeating: "[", count: 15)
+                + String(repeating: "]", count: 15) + "}", says: #""by" is not a text"#),
+        Bad(verb: "ack", body: #"{"by":"\ud800"}"#, says: #""by" is not a text"#),
         Bad(verb: "ack", body: "{}", says: #""by" is missing"#),
         Bad(verb: "ack", body: #"{"by":"  "}"#, says: #""by" is missing"#),
         Bad(verb: "ack", body: #"{"by":7}"#, says: #""by" is not a text"#),
@@ -93,6 +102,35 @@ import Testing
         #expect(answer.status == 400)
         let reason = try APIJSON.decode(APIError.self, Array(answer.text.utf8)).error
         #expect(reason.hasPrefix("\(bad.verb) INC-A: ") && reason.contains(bad.says), "\(reason)")
+        #expect(fixture.engine.commands.isEmpty)
+    }
+
+    /// In UTF-16 the sign ∀ holds the byte of a quote, behind which brackets would hide.
+    @Test func `a body that is not UTF-8 is refused, whatever it hides`() throws {
+        var fixture = Fixture()
+        fixture.view.cases = [record("INC-A")]
+        let console = fixture.console()
+        let deep = #"["∀","# + String(repeating: "[", count: 512)
+        let little = deep.utf16.flatMap { unit in
+            [UInt8(truncatingIfNeeded: unit), UInt8(truncatingIfNeeded: unit >> 8)]
+        }
+        let big = deep.utf16.flatMap { [UInt8($0 >> 8), UInt8(truncatingIfNeeded: $0)] }
+        let wide = deep.unicodeScalars.flatMap { scalar in
+            (0..<4).map { UInt8(truncatingIfNeeded: scalar.value >> (8 * $0)) }
+        }
+        let bodies = [
+            little, [0xff, 0xfe] + little, big, [0xfe, 0xff] + big, wide,
+            [0xff, 0xfe, 0, 0] + wide,
+            Array(#"{"by":"an"#.utf8) + [0xff] + Array(#""}"#.utf8),
+        ]
+        for body in bodies {
+            let answer = console.answer(
+                Request(
+                    method: "POST", path: "/api/v1/incidents/INC-A/ack",
+                    headers: ["authorization": "Bearer \(Fixture.token)"], body: body))
+            let text = String(decoding: answer.body, as: UTF8.self)
+            #expect(answer.status == 400 && text.contains("not JSON in UTF-8"), "\(text)")
+        }
         #expect(fixture.engine.commands.isEmpty)
     }
 
