@@ -87,7 +87,7 @@ extension Desk {
                     ? ""
                     : ", masked by \(episode.masks.map(\.description).joined(separator: ", "))"))
         // The queue is for reading: the feed hears of it, and nobody is called.
-        if !episode.severity.isPage { send(.update, .first, id, to: [], &draft) }
+        if !episode.severity.isPage { send(.update, .informed, id, to: [], &draft) }
     }
 
     private mutating func resolved(_ id: String, by name: String, _ draft: inout Draft) {
@@ -202,7 +202,7 @@ extension Desk {
         let names = recipients(of: tier, episode.plan, route: incident.route, at: draft.at)
             .map(\.name).filter { !episode.paged.contains($0) }
         guard !names.isEmpty else { return }
-        send(.update, .first, id, to: names, tier: tier, &draft)
+        send(.update, .informed, id, to: names, tier: tier, &draft)
         episodes[id]?.paged += names
     }
 

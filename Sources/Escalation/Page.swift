@@ -22,6 +22,8 @@ package struct Page: Codable, Sendable, Identifiable {
         case first, timeout, unack, ackExpired = "ack_expired", snoozeOver = "snooze_over"
         case unmasked, reopen, severity, growth, undelivered, flapRepage = "flap_repage"
         case backstop, manual, resolved, acknowledged, reminder, changed
+        /// Told to know, while others are called or nobody is.
+        case informed
     }
 
     /// 26 base-32 digits: a hash of incident, generation, round, tier, target and sequence.

@@ -183,6 +183,7 @@ extension Page.Reason {
         case .acknowledged: "acknowledged"
         case .reminder: "ack runs out soon"
         case .changed: "changed"
+        case .informed: "for information"
         }
     }
 }

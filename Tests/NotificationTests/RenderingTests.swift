@@ -39,6 +39,16 @@ import Testing
                 """)
     }
 
+    @Test func `who is told and not called is not said to have the first page`() {
+        var page = samplePage(2, .update)
+        page.reason = .informed
+        page.tier = .two
+        let text = PageText(page, from: bell)
+        #expect(text.headline.contains(" | tier 2, for information | "))
+        #expect(text.full.contains("\nWhy you  tier 2, for information\n"))
+        #expect(!text.full.contains("first page"))
+    }
+
     @Test func `a resolve says how long and how much and asks for nothing`() {
         let headline = PageText(samplePage(2, .resolved), from: bell).headline
         #expect(
