@@ -91,6 +91,7 @@ final class Engine {
     private var replies: [(_ trouble: String?) -> Void] = []
     private var retryAt: Instant?
     private var trouble = ""
+    private var refusals = Refusals()
     /// An error that no waiting mends.
     private var broken: StartFailure?
     private var stopping = false
@@ -281,7 +282,9 @@ final class Engine {
                 auditDropped = 0
             }
             try ledger.commit(pending)
-            if retryAt != nil { log.notice("the ledger takes writes again") }
+            if retryAt != nil {
+                log.notice("the ledger takes writes again", refusals.end(at: now))
+            }
             retryAt = nil
             board.stored(pending.positions, auditHead: ledger.auditHead)
             reports.stored(pending.positions)
@@ -296,7 +299,11 @@ final class Engine {
         trouble = error.description
         retryAt = now + Engine.retryEvery
         board.ledgerFailed(trouble)
-        log.error("the ledger refused a write; pages leave all the same", ["why": trouble])
+        if let count = refusals.note(trouble, at: now) {
+            log.error(
+                "the ledger refused a write; pages leave all the same",
+                ["why": trouble, "refused": count])
+        }
         bound()
         // A page twice is better than none: the ids are the same when it is stored later.
         release(trouble)
@@ -342,6 +349,37 @@ final class Engine {
 }
 
 extension LedgerWrite {
+/// What the log says of a ledger that refuses, which it does a second for as long as a disk is full.
+private struct Refusals {
+    private var why = ""
+    private var began = Instant.distantPast
+    private var toldAt = Instant.distantPast
+    private var count = 0
+    private var untold = 0
+
+    /// A disk that stays full is mentioned this often.
+    private static let tellEvery = Duration.seconds(60)
+
+    /// - Returns: how many there were since the last that was told of; nil where this one is not told.
+    mutating func note(_ why: String, at now: Instant) -> Int? {
+        if count == 0 { began = now }
+        count += 1
+        untold += 1
+        // Another reason is news, and so is the same one on a clock that was set.
+        let isDue = now - toldAt >= Self.tellEvery || now < toldAt
+        guard why != self.why || isDue else { return nil }
+        defer { untold = 0 }
+        (self.why, toldAt) = (why, now)
+        return untold
+    }
+
+    /// What to say of them when the ledger takes writes again.
+    mutating func end(at now: Instant) -> Fields {
+        defer { self = Refusals() }
+        return ["refused": count, "for": max(.zero, now - began).short]
+    }
+}
+
     /// Rows that this write would touch.
     var rowCount: Int {
         cases.count + removedCases.count + deliveries.count + cancelledDeliveries.count

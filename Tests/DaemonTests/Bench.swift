@@ -105,7 +105,8 @@ final class Bench {
 
     init(
         bytesMax: Int64 = 1 << 30, startsDispatcher: Bool = false,
-        refreshes: [String: AlertRefresher.Send] = [:], in scratch: Scratch? = nil
+        refreshes: [String: AlertRefresher.Send] = [:], log: Log = .none,
+        watchdog: Watchdog = Watchdog(interval: nil), in scratch: Scratch? = nil
     ) throws {
         self.scratch = try scratch ?? Scratch()
         clock = hands.clock
@@ -130,7 +131,7 @@ final class Bench {
             desk: desk, restored: restored, ledger: ledger, dispatcher: dispatcher,
             refresher: AlertRefresher(
                 refreshes, metrics: board.metrics, log: .none, at: clock.now()),
-            mailbox: mailbox, board: board, settings: Settings(), clock: clock, log: .none,
+            mailbox: mailbox, board: board, settings: Settings(), clock: clock, log: log,
             reports: Engine.Reports(
                 stored: { new in stored.value.withLock { $0.merge(new) { $1 } } },
                 failed: { failure in failures.value.withLock { $0.append(failure) } }))

@@ -162,6 +162,43 @@ import Testing
         }
     }
 
+    @Test func `a disk that stays full is said at once, every minute, and when it is over`() throws
+    {
+        let lines = Bench.Handle<[String]>([])
+        let log = Log(level: .notice, format: .journal, clock: { .distantPast }) { line in
+            lines.value.withLock { $0.append(String(decoding: line, as: UTF8.self)) }
+        }
+        func said(_ words: String) -> [Substring] {
+            lines.value.withLock { $0.filter { $0.contains(words) } }
+                .map { $0.dropFirst(3).prefix { $0 != "\n" } }
+        }
+        let bench = try Bench(bytesMax: 400 << 10, log: log)
+        fill(bench)
+        #expect(said("refused a write").count == 1)
+        #expect(said("refused a write")[0].hasSuffix("refused=1"), "\(said("refused"))")
+        // Once a second it is tried, and in vain.
+        for _ in 1..<60 {
+            bench.hands.pass(.seconds(1))
+            bench.turn()
+        }
+        #expect(said("refused a write").count == 1)
+        for _ in 60...150 {
+            bench.hands.pass(.seconds(1))
+            bench.turn()
+        }
+        #expect(said("refused a write").count == 3)
+        #expect(said("refused a write").dropFirst().allSatisfy { $0.hasSuffix("refused=60") })
+        #expect(said("takes writes again").isEmpty)
+        try bench.ledger.allow(bytes: 1 << 30)
+        for _ in 0..<3 {
+            bench.hands.pass(.seconds(1))
+            bench.turn()
+        }
+        #expect(lines.value.withLock { $0.count } == 4)
+        #expect(
+            said("takes writes again") == ["the ledger takes writes again refused=151 for=151s"])
+    }
+
     @Test func `a full engine takes answers and leaves steps where they are`() throws {
         let bench = try Bench(bytesMax: 400 << 10)
         fill(bench)
