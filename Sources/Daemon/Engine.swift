@@ -69,7 +69,7 @@ final class Engine {
     private let board: Board
     private let retention: Retention
     private let refresher: AlertRefresher
-    private let watchdog = Watchdog()
+    private let watchdog: Watchdog
     private var prunedAt: Instant
     private let reports: Reports
 
@@ -110,9 +110,10 @@ final class Engine {
     init(
         desk: Desk, restored: Outcome, ledger: Ledger, dispatcher: Dispatcher,
         refresher: AlertRefresher, mailbox: Mailbox<Input>, board: Board, settings: Settings,
-        clock: WallClock, log: Log, reports: Reports
+        clock: WallClock, log: Log, reports: Reports, watchdog: Watchdog = Watchdog()
     ) {
         self.reports = reports
+        self.watchdog = watchdog
         self.refresher = refresher
         self.desk = desk
         self.ledger = ledger
@@ -348,7 +349,6 @@ final class Engine {
     }
 }
 
-extension LedgerWrite {
 /// What the log says of a ledger that refuses, which it does a second for as long as a disk is full.
 private struct Refusals {
     private var why = ""
@@ -380,6 +380,7 @@ private struct Refusals {
     }
 }
 
+extension LedgerWrite {
     /// Rows that this write would touch.
     var rowCount: Int {
         cases.count + removedCases.count + deliveries.count + cancelledDeliveries.count

@@ -134,7 +134,8 @@ final class Bench {
             mailbox: mailbox, board: board, settings: Settings(), clock: clock, log: log,
             reports: Engine.Reports(
                 stored: { new in stored.value.withLock { $0.merge(new) { $1 } } },
-                failed: { failure in failures.value.withLock { $0.append(failure) } }))
+                failed: { failure in failures.value.withLock { $0.append(failure) } }),
+            watchdog: watchdog)
         if startsDispatcher { dispatcher.start() }
     }
 

@@ -1,8 +1,10 @@
 import Configuration
+import Dispatch
 import Fleet
 import Foundation
 import Kafka
 import Rules
+import Synchronization
 import TestSupport
 import Testing
 
@@ -131,6 +133,111 @@ import Testing
         #expect(stage.offered(of: [0, 1, 2]) == [0: 10])
         _ = stage.reading.take(isBehind: false)
         #expect(stage.offered(of: [0, 1, 2]) == [0: 10, 1: 4])
+    }
+
+    @Test func `a partition that is revoked takes all with it that is still being judged`() throws {
+        var stage = try Stage()
+        let judge = HeldJudge(stage.reading.pipeline.judging)
+        for (offset, device) in ["a", "b"].enumerated() {
+            stage.read(fault: device, at: Int64(offset))
+            #expect(stage.judge(upTo: [(0, Int64(offset) + 1), (1, 7)], isBehind: true) == nil)
+            // Nothing is known yet of either, and nothing is said.
+            #expect(offset == 1 || stage.reading.take(isBehind: true) == nil)
+            #expect(stage.offered(of: [0, 1]) == [:] && stage.subjects == [])
+        }
+        // The batch that is being read when the group takes the partition away.
+        stage.read(fault: "c", at: 2)
+        judge.release()
+        // As the intake does it: what is in work lands, then what was read up to here.
+        while let done = stage.reading.take(isBehind: false) { #expect(done.counts.messages == 1) }
+        #expect(stage.reading.pipeline.inWork == 0)
+        #expect(stage.judge(upTo: [(0, 3), (1, 7)], isBehind: false)?.counts.messages == 1)
+        #expect(stage.offered(of: [0, 1]) == [0: 3, 1: 7])
+        #expect(stage.subjects == ["nvidia/a", "nvidia/b", "nvidia/c"])
+        // The next owner has brought it further when it comes back: our old place is not said again.
+        stage.reading.forget(0)
+        #expect(stage.offered(of: [0, 1]) == [1: 7])
+    }
+
+    @Test func `a partition that is lost leaves its findings and takes its positions along`() throws
+    {
+        var stage = try Stage()
+        let judge = HeldJudge(stage.reading.pipeline.judging)
+        stage.read(fault: "a", at: 0)
+        #expect(stage.judge(upTo: [(0, 1), (1, 7)], isBehind: true) == nil)
+        stage.read(fault: "b", at: 1)
+        judge.release()
+        while stage.reading.take(isBehind: false) != nil {}
+        stage.reading.forget(0)
+        // It is another member's: what it says of it from here on must not be overwritten.
+        #expect(stage.offered(of: [1]) == [1: 7])
+        #expect(stage.subjects == ["nvidia/a"])
+        // What was read of it meanwhile is judged all the same, without a position.
+        #expect(stage.judge(upTo: [(1, 7)], isBehind: true) == nil)
+        _ = stage.reading.take(isBehind: false)
+        #expect(stage.offered(of: [1]) == [1: 7])
+        #expect(stage.subjects == ["nvidia/a", "nvidia/b"])
+    }
+
+    @Test func `a partition that comes while batches are in work is read by the next one`() throws {
+        var stage = try Stage()
+        let judge = HeldJudge(stage.reading.pipeline.judging)
+        stage.read(fault: "a", at: 0)
+        #expect(stage.judge(upTo: [(0, 1)], isBehind: true) == nil)
+        judge.release()
+        _ = stage.reading.take(isBehind: false)
+        stage.reading.know((0..<4).map { TopicPartition(topic: "telemetry", number: $0) })
+        stage.reading.forget(3)
+        stage.reading.begin()
+        stage.read(fault: "b", at: 40, of: 3)
+        #expect(stage.judge(upTo: [(0, 1), (3, 41)], isBehind: true) == nil)
+        _ = stage.reading.take(isBehind: false)
+        #expect(stage.offered(of: [0, 3]) == [0: 1, 3: 41])
+        #expect(
+            stage.reading.step.findings.first { $0.key.subject.name == "nvidia/b" }?.partition
+                .number
+                == 3)
+    }
+
+    @Test func `a judge that never ends starves the watchdog until it ends`() throws {
+        let fed = Bench.Handle(0)
+        let bench = try Bench(
+            watchdog: Watchdog(interval: .seconds(10)) { fed.value.withLock { $0 += 1 } })
+        let (board, clock) = (bench.board, bench.clock)
+        let judge = Bench.Handle<HeldJudge?>(nil)
+        let turns = Bench.Handle(0)
+        // The intake's turn, as far as it does not need a broker.
+        let intake = Worker("intake") {
+            guard var stage = try? Stage() else { return }
+            judge.value.withLock { $0 = HeldJudge(stage.reading.pipeline.judging) }
+            for next in 1...2 as ClosedRange<Int64> {
+                board.intakeTurned(at: clock.now())
+                turns.value.withLock { $0 += 1 }
+                stage.read(fault: "a", at: next - 1)
+                _ = stage.judge(upTo: [(0, next)], isBehind: true)
+                while stage.reading.take(isBehind: false) != nil {}
+            }
+            turns.value.withLock { $0 += 1 }
+        }
+        #expect(eventually { turns.value.withLock { $0 } == 1 })
+        for second in 1...120 {
+            bench.hands.pass(.seconds(1))
+            bench.turn()
+            #expect(board.isAlive(at: clock.now()) == (second <= 30), "at \(second) s")
+        }
+        // At 1, 11 and 21 s; a service manager that waits twice as long ends the process soon after.
+        #expect(fed.value.withLock { $0 } == 3)
+        #expect(board.notReady(at: clock.now()).contains("the intake is stuck"))
+        let (_, text) = board.exposition("", at: clock.now())
+        #expect(text.contains("\ntocsin_intake_age_seconds 120\n"))
+        #expect(text.contains("\ntocsin_engine_age_seconds 0\n"))
+        #expect(turns.value.withLock { $0 } == 1)
+
+        judge.value.withLock { $0 }?.release()
+        #expect(intake.join(within: .seconds(20)))
+        bench.hands.pass(.seconds(1))
+        bench.turn()
+        #expect(board.isAlive(at: clock.now()) && fed.value.withLock { $0 } == 4)
     }
 
     @Test func `what is told once is not told again until it moves`() throws {
@@ -272,6 +379,27 @@ private struct Stream {
     }
 }
 
+/// Keeps the judge's place, so that what is sent to it stays in work until it is released.
+private final class HeldJudge: Sendable {
+    private let released = DispatchSemaphore(value: 0)
+
+    init(_ judging: JudgeThread) {
+        let entered = DispatchSemaphore(value: 0)
+        let released = released
+        _ = Worker("hold") {
+            judging.withJudge { _ in
+                entered.signal()
+                released.wait()
+            }
+        }
+        entered.wait()
+    }
+
+    deinit { release() }
+
+    func release() { released.signal() }
+}
+
 /// What the intake carries, without the consumer.
 private struct Stage: ~Copyable {
     var reading: Reading
@@ -289,7 +417,7 @@ private struct Stage: ~Copyable {
     }
 
     /// One message of a device that breaks.
-    mutating func read(fault device: String, at offset: Int64) {
+    mutating func read(fault device: String, at offset: Int64, of partition: Int = 0) {
         let text = """
             {"v":1,"ts":\(Stage.now.milliseconds),"device":"nvidia/\(device)","host":"h-\(device)",\
             "e":[{"code":79,"text":"off the bus"}],"m":{"temp.core":41}}
@@ -298,7 +426,8 @@ private struct Stage: ~Copyable {
         #expect(throws: Never.self) {
             try reading.pipeline.read(
                 Message(
-                    bytes: Array(text.utf8), partition: 0, offset: offset, time: Stage.now))
+                    bytes: Array(text.utf8), partition: partition, offset: offset,
+                    time: Stage.now))
         }
     }
 
