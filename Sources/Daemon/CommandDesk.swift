@@ -17,13 +17,16 @@ final class CommandDesk: Sendable {
 
     /// People type; a script that asks for more at once is asked to try again.
     static let waitingMax = 8
-    /// Longer than any commit takes; then the person is told that it is not known.
-    private static let waitSeconds = 5
+    private let waitSeconds: Int
 
-    init(mailbox: Mailbox<Engine.Input>, board: Board, clock: WallClock) {
+    /// `waitSeconds` is longer than any commit takes; then the person is told that it is not known.
+    init(
+        mailbox: Mailbox<Engine.Input>, board: Board, clock: WallClock, waitSeconds: Int = 5
+    ) {
         self.mailbox = mailbox
         self.board = board
         self.clock = clock
+        self.waitSeconds = waitSeconds
     }
 
     func answer(_ command: ConsoleCommand) -> ConsoleReply {
@@ -94,9 +97,9 @@ final class CommandDesk: Sendable {
         guard taken else {
             return .unavailable("the engine is too busy; nothing was changed, try again")
         }
-        guard answered.wait(timeout: .now() + .seconds(Self.waitSeconds)) == .success else {
+        guard answered.wait(timeout: .now() + .seconds(waitSeconds)) == .success else {
             return .unavailable(
-                "the engine did not answer within \(Self.waitSeconds) s; look at the incident "
+                "the engine did not answer within \(waitSeconds) s; look at the incident "
                     + "before you try again")
         }
         switch box.result.withLock({ $0 }) {

@@ -349,7 +349,7 @@ final class Engine {
     }
 }
 
-/// What the log says of a ledger that refuses, which it does a second for as long as a disk is full.
+/// What the log says of a ledger that refuses, once a second for as long as a disk is full.
 private struct Refusals {
     private var why = ""
     private var began = Instant.distantPast

@@ -118,7 +118,10 @@ final class Bench {
         let (mailbox, board, clock) = (mailbox, board, clock)
         sending.clock = { clock.now() }
         sending.metrics = board.metrics
-        sending.began = DeliveryMark(mailbox: mailbox, board: board, log: .none).began
+        // A sender waits for the test, and the test for its disk: longer than anybody here has patience.
+        var mark = DeliveryMark(mailbox: mailbox, board: board, log: .none)
+        mark.waitMilliseconds = 20_000
+        sending.began = mark.began
         sending.finished = { _ = mailbox.offer(.delivered($0), urgent: true) }
         dispatcher = try Dispatcher(["hook": taker, Desk.feed: Taker()], sending)
         var desk = try Self.desk()
@@ -139,7 +142,11 @@ final class Bench {
         if startsDispatcher { dispatcher.start() }
     }
 
-    deinit { dispatcher.stop(within: .seconds(5)) }
+    deinit {
+        // A sender may wait for its mark still.
+        for case .began(_, let stored) in mailbox.take(waiting: 0) { stored() }
+        dispatcher.stop(within: .seconds(5))
+    }
 
     final class Handle<Value: Sendable>: Sendable {
         let value: Mutex<Value>

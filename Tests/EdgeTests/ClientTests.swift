@@ -88,7 +88,8 @@ import Testing
         Failure(url: "http://", kind: .badRequest), Failure(url: "", kind: .badRequest),
         Failure(url: "http://127.0.0.1:1/a b", kind: .badRequest),
         Failure(url: "http://127.0.0.1:1/", header: "A: b\r\nForged: c", kind: .badRequest),
-        Failure(url: "http://nobody.invalid/", kind: .network),
+        // A label of 64 letters is no name: the resolver says so without asking a server, which may be slow.
+        Failure(url: "http://\(String(repeating: "a", count: 64)).invalid/", kind: .network),
     ])
     func `every failure has its kind`(_ failure: Failure) {
         do {
@@ -130,7 +131,7 @@ import Testing
         do {
             _ = try Client().post(
                 "http://127.0.0.1:\(server.port)/", headers: [], body: [1],
-                timeoutMilliseconds: 100)
+                timeoutMilliseconds: 1_000)
             Issue.record("an answer out of nothing")
         } catch {
             #expect(error.kind == .timeout && error.mayHaveArrived)

@@ -184,7 +184,7 @@ import Testing
         var second = try Reader(broker.bootstrap, topics: ["t"]) { _ in
             .committed(fallback: .latest)
         }
-        let end = ContinuousClock.now + .seconds(30)
+        let end = ContinuousClock.now + .seconds(60)
         while second.consumer.assignment.count < 2, ContinuousClock.now < end {
             // What goes to the other member is committed while it is still ours.
             try first.step { consumer, event in
@@ -355,11 +355,18 @@ import Testing
         #expect(try reader.read { $0.records.count == 2 })
         #expect(reader.records.map(\.payload) == ["up", "down"])
         // librdkafka's own thread reports every ten seconds.
-        #expect(try reader.read { !$0.consumer.statistics.isEmpty })
-        #expect(reader.consumer.statisticsAgeMilliseconds < 10_000)
+        #expect(
+            try reader.read {
+                !$0.consumer.statistics.isEmpty && $0.consumer.statisticsAgeMilliseconds < 5_000
+            })
         #expect(reader.close() == .closed)
         _ = writer.producer.close()
     }
+
+    /// Closing takes five seconds at most, and a busy machine may take its time over them.
+    ///
+    /// What hangs in librdkafka does so for a minute at least.
+    private static let closing = Duration.seconds(20)
 
     @Test func `closing at any moment of a first join neither crashes nor hangs`() throws {
         let broker = try BrokerProcess(topics: ["t:1"])
@@ -377,7 +384,7 @@ import Testing
             let isAssigned = !consumer.assignment.isEmpty
             let start = ContinuousClock.now
             let outcome = consumer.close()
-            #expect(ContinuousClock.now - start < .seconds(6), "\(milliseconds): \(outcome)")
+            #expect(ContinuousClock.now - start < Self.closing, "\(milliseconds): \(outcome)")
             if isAssigned { #expect(outcome == .closed, "\(milliseconds)") }
         }
     }
@@ -405,7 +412,7 @@ import Testing
         #expect(joined.withLock { $0 } && consumer.assignment.isEmpty)
         let start = ContinuousClock.now
         let outcome = consumer.close()
-        #expect(ContinuousClock.now - start < .seconds(6))
+        #expect(ContinuousClock.now - start < Self.closing)
         if KafkaLibrary.destroysUnassignedConsumers {
             #expect(outcome == .closed)
         } else {
@@ -415,10 +422,10 @@ import Testing
 
     @Test func `an unreachable broker is said within the bound, with its cause`() throws {
         let error = #expect(throws: KafkaError.self) {
-            try Cluster.metadata(["bootstrap.servers": "127.0.0.1:1"], milliseconds: 700)
+            try Cluster.metadata(["bootstrap.servers": "127.0.0.1:1"], milliseconds: 2_000)
         }
         #expect(error?.kind == .unreachable)
-        #expect(error?.reason.contains("within 700 ms") == true)
+        #expect(error?.reason.contains("within 2000 ms") == true)
         #expect(error?.reason.contains("refused") == true, "\(String(describing: error))")
 
         // Nobody there at all: closing is bounded all the same.
@@ -427,7 +434,7 @@ import Testing
         ) { _ in .earliest }
         let start = ContinuousClock.now
         _ = consumer.close(milliseconds: 2_000)
-        #expect(ContinuousClock.now - start < .seconds(3))
+        #expect(ContinuousClock.now - start < Self.closing)
     }
 
     @Test func `a cluster says its brokers, its topics and which are missing`() throws {

@@ -60,6 +60,16 @@ struct RealKafka: Sendable {
             return nil
         }
 
+        /// Runs a script without our descriptors: the broker lives for the whole suite, and would keep the
+        /// pipes of other tests open.
+        private static let shut = """
+            for open in /proc/self/fd/*; do
+                number=${open##*/}
+                if [ "$number" -gt 2 ]; then eval "exec $number>&-"; fi
+            done
+            exec /bin/bash "$0" "$@"
+            """
+
         /// Not Foundation's Process, which waits for every descendant: the broker is one.
         private static func run(_ words: [String]) throws -> String {
             let output = FileManager.default.temporaryDirectory
@@ -72,7 +82,9 @@ struct RealKafka: Sendable {
             unsafe posix_spawn_file_actions_addopen(
                 &actions, 1, output.path, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
             var child: pid_t = 0
-            var arguments = unsafe (["/bin/bash"] + words).map { unsafe strdup($0) } + [nil]
+            var arguments =
+                unsafe (["/bin/bash", "-c", Self.shut] + words)
+                .map { unsafe strdup($0) } + [nil]
             defer { unsafe arguments.forEach { unsafe free($0) } }
             guard
                 unsafe posix_spawn(&child, "/bin/bash", &actions, nil, &arguments, environ) == 0

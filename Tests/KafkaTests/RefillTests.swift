@@ -40,7 +40,7 @@ import Testing
             broker.bootstrap, topics: ["t"], batchMax: 20,
             ["queued.max.messages.kbytes": "40", "fetch.message.max.bytes": "10000"]
         ) { _ in .earliest }
-        #expect(try reader.read(seconds: 12) { $0.records.count == 2_000 })
+        #expect(try reader.read(seconds: 20) { $0.records.count == 2_000 })
         let inOrder = reader.records.map(\.offset).elementsEqual(0..<2_000)
         #expect(inOrder, "\(reader.records.count) records came")
         #expect(reader.consumer.holes == OffsetHoles() && reader.consumer.repeats == 0)
