@@ -71,6 +71,11 @@ final class DaemonProcess {
         process.waitUntilExit()
     }
 
+    /// After SIGTERM, and within what the handbook promises whatever hangs.
+    func requireOrderlyEnd() throws {
+        try require(try exitCode(within: 23) == 0, "not ended in order")
+    }
+
     func exitCode(within seconds: Double) throws -> Int32 {
         try eventually("process \(identifier) ends", within: seconds) {
             process.isRunning ? nil : true

@@ -65,7 +65,7 @@ struct FuzzScenario {
         try require(try daemon.get("/healthz").status == 200, "not healthy")
         try applyOneMore(daemon, &publisher)
         daemon.signal(SIGTERM)
-        try require(try daemon.exitCode(within: 10) == 0, "not ended in order")
+        try daemon.requireOrderlyEnd()
     }
 
     /// After all that, a good sample is a good sample.

@@ -1,11 +1,30 @@
 import Foundation
+import Synchronization
 
 /// The service manager's end of the notification socket, as systemd(1) holds it.
+///
+/// It listens all the time: the kernel keeps ten messages, and who sends one more waits.
 final class NotifySocket {
     let path: String
     private let descriptor: Int32
+    private let ear = Ear()
+
     /// Every message so far.
-    private(set) var heard: [String] = []
+    private final class Ear: Sendable {
+        let heard = Mutex<[String]>([])
+
+        func listen(_ descriptor: Int32) {
+            var buffer = [UInt8](repeating: 0, count: 4_096)
+            while true {
+                let count = unsafe recv(descriptor, &buffer, buffer.count, 0)
+                if count < 0, errno == EINTR { continue }
+                guard count > 0 else { break }
+                let message = String(decoding: buffer[..<count], as: UTF8.self)
+                heard.withLock { $0.append(message) }
+            }
+            close(descriptor)
+        }
+    }
 
     init(_ path: String) throws {
         self.path = path
@@ -24,18 +43,13 @@ final class NotifySocket {
             }
         }
         guard bound == 0 else { throw Trouble("cannot bind \(path): \(errno)") }
+        Thread { [ear, descriptor] in ear.listen(descriptor) }.start()
     }
 
-    deinit { close(descriptor) }
+    deinit { shutdown(descriptor, Int32(SHUT_RDWR)) }
 
-    /// Takes what has come, and answers whether any message so far holds `text`.
+    /// Whether any message so far holds `text`.
     func hears(_ text: String) -> Bool {
-        var buffer = [UInt8](repeating: 0, count: 4_096)
-        while true {
-            let count = unsafe recv(descriptor, &buffer, buffer.count, Int32(MSG_DONTWAIT))
-            guard count > 0 else { break }
-            heard.append(String(decoding: buffer[..<count], as: UTF8.self))
-        }
-        return heard.contains { $0.contains(text) }
+        ear.heard.withLock { $0.contains { $0.contains(text) } }
     }
 }

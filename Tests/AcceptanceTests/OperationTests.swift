@@ -23,7 +23,7 @@ import Testing
             let daemon = try site.start(["NOTIFY_SOCKET": manager.path])
             var feed = try Feed(broker.bootstrap)
             try daemon.waitUntilReady()
-            try eventually("READY=1", within: 10) { manager.hears("READY=1") ? true : nil }
+            try eventually("READY=1", within: 30) { manager.hears("READY=1") ? true : nil }
             var publisher = try Publisher(broker.bootstrap, topic: "telemetry")
             // Each on a host of its own, so that each is an incident of its own.
             let agents = (1...4).map { Agent($0, on: "acc-\($0)") }
@@ -47,7 +47,7 @@ import Testing
             try site.write(SiteRule.broken, to: "rules/site.yaml")
             daemon.signal(SIGHUP)
             let place = "\(site.rules)/site.yaml:5:13: "
-            try eventually("status says what is wrong, and where", within: 10) {
+            try eventually("status says what is wrong, and where", within: 30) {
                 try daemon.status().reloadFailure?.contains(place) == true ? true : nil
             }
             try require(
@@ -56,7 +56,7 @@ import Testing
                 daemon.log.split(separator: "\n").contains {
                     $0.contains("the rules were not reloaded") && $0.contains(place)
                 }, "the log does not name \(place)")
-            try eventually("systemctl status says it", within: 10) {
+            try eventually("systemctl status says it", within: 30) {
                 manager.hears("LAST RELOAD FAILED: \(place)") ? true : nil
             }
             try require(manager.hears("RELOADING=1"), "the manager was not told of the reload")
@@ -69,7 +69,7 @@ import Testing
 
             try site.write(SiteRule.hot, to: "rules/site.yaml")
             daemon.signal(SIGHUP)
-            try eventually("the good rules are in force", within: 10) {
+            try eventually("the good rules are in force", within: 30) {
                 try daemon.metrics()["tocsin_config_last_reload_successful"] == 1 ? true : nil
             }
             try require(try daemon.status().reloadFailure == nil, "status still complains")
@@ -86,8 +86,10 @@ import Testing
             feed.close()
 
             daemon.signal(SIGTERM)
-            try require(try daemon.exitCode(within: 10) == 0, "not ended in order")
-            try require(manager.hears("STOPPING=1"), "the manager was not told of the stop")
+            try daemon.requireOrderlyEnd()
+            try eventually("the manager is told of the stop", within: 30) {
+                manager.hears("STOPPING=1") ? true : nil
+            }
         }
     }
 
@@ -110,10 +112,8 @@ import Testing
             try eventually("a part of it is read", within: 60) {
                 try daemon.metrics().sum("tocsin_messages_total") >= 2_000 ? true : nil
             }
-            let asked = ContinuousClock.now
             daemon.signal(SIGTERM)
-            try require(try daemon.exitCode(within: 10) == 0, "not ended in order")
-            try require(ContinuousClock.now - asked < .seconds(10), "too slow")
+            try daemon.requireOrderlyEnd()
             try publisher.flush()
 
             let stored = try site.stored("telemetry")
@@ -130,7 +130,7 @@ import Testing
 
             // With nothing on its way, everything published is stored when it ends.
             daemon.signal(SIGTERM)
-            try require(try daemon.exitCode(within: 10) == 0, "not ended in order")
+            try daemon.requireOrderlyEnd()
             try require(try site.stored("telemetry") == published, "not all is stored")
         }
     }
@@ -174,7 +174,7 @@ import Testing
                 try daemon.stored("telemetry") == published ? true : nil
             }
             daemon.signal(SIGTERM)
-            try require(try daemon.exitCode(within: 10) == 0, "not ended in order")
+            try daemon.requireOrderlyEnd()
             let firing = Set(
                 try Ledger.open(directory: site.state).load().firing
                     .filter { $0.key.rule == "evt-xid" }.map(\.key.subject.name))

@@ -65,7 +65,7 @@ struct RecordingScenario {
         try count(daemon, sources)
         try judge(daemon, cutAt)
         daemon.signal(SIGTERM)
-        try require(try daemon.exitCode(within: 10) == 0, "not ended in order")
+        try daemon.requireOrderlyEnd()
     }
 
     private func source(
@@ -137,7 +137,7 @@ struct RecordingScenario {
         let page = try feed.first("the page for the GPU that was cut off", within: 20) {
             $0.page.kind == "page" && $0.page.devices == [lost]
         }
-        try eventually("the deliveries are over", within: 10) {
+        try eventually("the deliveries are over", within: 30) {
             try feed.poll()
             return try daemon.metrics()["tocsin_outbox_deliveries"] == 0 ? true : nil
         }

@@ -3,6 +3,7 @@ import Configuration
 import Fleet
 import Foundation
 import Kafka
+import TestSupport
 import Testing
 
 private func load(_ text: String) -> (Settings?, String) {
@@ -167,7 +168,7 @@ private let root = URL(filePath: #filePath).deletingLastPathComponent()
             .deletingLastPathComponent().deletingLastPathComponent()
         let folder = FileManager.default.temporaryDirectory
             .appending(path: "tocsin-check-\(UUID().uuidString)")
-        try FileManager.default.copyItem(at: root.appending(path: "rules"), to: folder)
+        try copyFiles(of: root.appending(path: "rules"), to: folder)
         defer { try? FileManager.default.removeItem(at: folder) }
         try extra.write(
             to: folder.appending(path: "site.yaml"), atomically: true, encoding: .utf8)
