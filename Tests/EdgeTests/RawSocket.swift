@@ -6,14 +6,14 @@ import Testing
 struct RawSocket: ~Copyable {
     private let descriptor: Int32
 
-    /// - Throws: where the server refuses or does not answer within five seconds.
+    /// - Throws: where the server refuses or does not answer within twenty seconds.
     init(port: UInt16, address: String = "127.0.0.1") throws {
         var name = sockaddr_in()
         name.sin_family = sa_family_t(AF_INET)
         name.sin_port = port.bigEndian
         unsafe inet_pton(AF_INET, address, &name.sin_addr)
         descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        var limit = timeval(tv_sec: 5, tv_usec: 0)
+        var limit = timeval(tv_sec: 20, tv_usec: 0)
         unsafe setsockopt(
             descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
         unsafe setsockopt(

@@ -1,7 +1,7 @@
 import Foundation
 import Synchronization
 
-/// Opens once; whoever waits goes on then, or gives up after ten seconds.
+/// Opens once; whoever waits goes on then, or gives up after a minute.
 final class Gate: Sendable {
     private let condition = NSCondition()
     private let isOpen = Mutex(false)
@@ -14,7 +14,7 @@ final class Gate: Sendable {
     }
 
     @discardableResult func wait() -> Bool {
-        let limit = Date(timeIntervalSinceNow: 10)
+        let limit = Date(timeIntervalSinceNow: 60)
         condition.lock()
         defer { condition.unlock() }
         while !isOpen.withLock({ $0 }) {

@@ -84,7 +84,7 @@ import Testing
         }
         let states = stage.results.first(4).map(\.delivery.state)
         #expect(states == [.queued, .queued, .done, .done])
-        #expect(dispatcher.drain(within: .seconds(5)))
+        #expect(dispatcher.drain(within: .seconds(30)))
         let keys = stage.requests.all.map { $0.headers["idempotency-key"] ?? "" }
         #expect(keys == ["PAGE1.hook", "PAGE1.hook", "PAGE1.hook", "PAGE2.hook"])
         #expect(stage.began.all.map(\.state).allSatisfy { $0 == .inflight })
@@ -209,7 +209,7 @@ import Testing
         #expect(fast.sent.all.count == 7 && dispatcher.waiting == 2)
         #expect(!dispatcher.stop(within: .milliseconds(50)), "it is still in hand")
         released.add(())
-        #expect(dispatcher.stop(within: .seconds(10)))
+        #expect(dispatcher.stop(within: .seconds(30)))
         #expect(entered.all.count == 1, "nothing is begun after the stop")
     }
 

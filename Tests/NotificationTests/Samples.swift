@@ -49,7 +49,7 @@ final class Clock: Sendable {
     func advance(_ by: Duration) { time.withLock { $0 += by } }
 }
 
-/// Gathers what happens on other threads; whoever waits gets it or gives up after ten seconds.
+/// Gathers what happens on other threads; whoever waits gets it or gives up after a minute.
 final class Collector<Element: Sendable>: Sendable {
     private let condition = NSCondition()
     private let elements = Mutex<[Element]>([])
@@ -64,7 +64,7 @@ final class Collector<Element: Sendable>: Sendable {
     var all: [Element] { elements.withLock { $0 } }
 
     func first(_ count: Int) -> [Element] {
-        let limit = Date(timeIntervalSinceNow: 10)
+        let limit = Date(timeIntervalSinceNow: 60)
         condition.lock()
         defer { condition.unlock() }
         while elements.withLock({ $0.count }) < count {
