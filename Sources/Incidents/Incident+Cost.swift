@@ -62,8 +62,7 @@ extension Incident {
             }
         }
         costBasis = bases.sorted().joined(separator: "; ")
-        let gain = better.values.reduce(0) { $0 + $1.fraction * $1.price.expected }
-        opportunityPerHour = Money(dollars: gain)
+        opportunityPerHour = Share.sum(better.values, \.expected)
         guard explainedBy.isEmpty else { return }
         acceleratorsLost = lost.values.map(\.fraction).sorted().reduce(0, +)
         costPerHour = Share.sum(lost.values, \.expected)

@@ -96,6 +96,16 @@ private func finding(
         #expect((found.opportunityPerHour > .zero) == (example.cost == .opportunity))
     }
 
+    /// A sum of doubles would depend on the order in which a dictionary has the devices.
+    @Test(arguments: [CostClass.opportunity, .throttle])
+    func `what devices cost together is the sum of what each costs`(_ cost: CostClass) throws {
+        let devices = (0..<7).map { "gpu-\($0)" }
+        let found = try incident([finding(cost, lost: 1 / 3, devices: devices)], try prices())
+        let each = Money(dollars: 6.88 / 3)
+        let sum = devices.reduce(Money.zero) { sum, _ in sum + each }
+        #expect((cost == .opportunity ? found.opportunityPerHour : found.costPerHour) == sum)
+    }
+
     @Test func `a device that two rules blame is lost once, by the larger share`() throws {
         let found = try incident(
             [
