@@ -54,11 +54,22 @@ package final class Server {
         door = Door(settings, answer: answer)
         address = settings.address
         port = listener.port
-        let (started, code) = unsafe Server.start(settings, listener, door)
-        guard let started = unsafe started else {
+        // Where libmicrohttpd cannot start it closes the socket that it was given. Closed here as well,
+        // that number would by then be somebody else's: so it gets a copy, and ours is ours to close.
+        let given = fcntl(listener.descriptor, F_DUPFD_CLOEXEC, 0)
+        guard given >= 0 else {
+            let code = errno
             close(listener.descriptor)
             throw ListenError(address: address, port: port, code: code)
         }
+        let (started, code) = unsafe Server.start(settings, given, listener.port, door)
+        guard let started = unsafe started else {
+            shutdown(listener.descriptor, Int32(SHUT_RDWR))
+            let closed = close(listener.descriptor)
+            assert(closed == 0, "somebody else closed it")
+            throw ListenError(address: address, port: port, code: code)
+        }
+        close(listener.descriptor)
         unsafe daemon = started
     }
 
@@ -84,7 +95,7 @@ package final class Server {
     }
 
     private static func start(
-        _ settings: ServerSettings, _ listener: Listener, _ door: Door
+        _ settings: ServerSettings, _ listening: Int32, _ port: UInt16, _ door: Door
     ) -> (OpaquePointer?, Int32) {
         // Not epoll: libmicrohttpd 0.9.75 waits for edges there and misses the end of a stream that
         // came together with data. 256 clients that send half a request and hang up then hold every
@@ -92,7 +103,7 @@ package final class Server {
         var flags = MHD_USE_POLL_INTERNAL_THREAD.rawValue | MHD_USE_ITC.rawValue
         let context = unsafe Unmanaged.passUnretained(door).toOpaque()
         var options = unsafe [
-            option(.LISTEN_SOCKET, Int(listener.descriptor)),
+            option(.LISTEN_SOCKET, Int(listening)),
             option(.CONNECTION_LIMIT, max(1, settings.connectionsMax)),
             option(.CONNECTION_TIMEOUT, max(1, settings.idleSeconds)),
             // The request line and all header fields of one request: past it, 431.
@@ -122,7 +133,7 @@ package final class Server {
         }
         unsafe options.append(option(.END, 0))
         errno = 0
-        let started = unsafe mhd_start(flags, listener.port, arrived, context, &options)
+        let started = unsafe mhd_start(flags, port, arrived, context, &options)
         return unsafe (started, isSecure ? 0 : errno)
     }
 

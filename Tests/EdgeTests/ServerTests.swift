@@ -301,5 +301,11 @@ import Testing
 
         settings.key = Array("no key".utf8)
         #expect(throws: ListenError.self) { try Server(settings) { _ in Response(body: []) } }
+        // What did not start keeps no port.
+        let free = try Server(port: 0) { _ in Response(body: []) }
+        settings.port = free.port
+        free.stop()
+        #expect(throws: ListenError.self) { try Server(settings) { _ in Response(body: []) } }
+        #expect(try Server(port: settings.port) { _ in Response(body: []) }.port == settings.port)
     }
 }
