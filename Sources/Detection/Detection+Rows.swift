@@ -28,7 +28,7 @@ extension Detection {
         while pass(&batch, &cursor, until: due, &directory) {
             makeRoom(for: cursor, of: batch)
         }
-        flush()
+        flush(batch.lanes)
         return first..<cursor.row
     }
 
@@ -58,7 +58,7 @@ extension Detection {
         var countersHeld = exchange(&self.counters, with: [])
         var blocksHeld = exchange(&run.blocks, with: [])
         var timesHeld = exchange(&run.times, with: [])
-        var valuesHeld = exchange(&run.values, with: [])
+        var ticksHeld = exchange(&run.rows, with: [])
         var countsHeld = exchange(&run.counts, with: [])
         defer {
             batch.lanes = lanesHeld
@@ -69,7 +69,7 @@ extension Detection {
             self.counters = countersHeld
             run.blocks = blocksHeld
             run.times = timesHeld
-            run.values = valuesHeld
+            run.rows = ticksHeld
             run.counts = countsHeld
         }
         let rows = columns.0.span
@@ -85,7 +85,7 @@ extension Detection {
         var counters = countersHeld.mutableSpan
         var blocks = blocksHeld.mutableSpan
         var times = timesHeld.mutableSpan
-        var ticks = valuesHeld.mutableSpan
+        var ticks = ticksHeld.mutableSpan
         var counts = countsHeld.mutableSpan
         var tally = batch.tally
         var sign = lastSign
@@ -96,7 +96,7 @@ extension Detection {
 
         while cursor.row < rows.count && frontier < due {
             let index = cursor.row
-            scores[index] = Score()
+            scores[index] = ScoredRow()
             if isFar { Detection.prefetch(index, rows, slotOf, devices, slots, newest, counters) }
             let row = rows[index]
             let place = Int(row.device.value)
@@ -152,31 +152,21 @@ extension Detection {
                 }
             }
 
-            var values = lanes[index]
-            var given = values.presence
+            var given = lanes[index].presence
             let isEmpty = given == 0 && reading == firstReading
             let carried = given
+            var repeats = 0
+            if reading > firstReading {
+                let taken = Detection.take(
+                    readings.extracting(firstReading..<reading), Int(slots[slot].counters), time,
+                    index, needs.increases[group], &counters, &lanes, &increases)
+                given |= taken.given
+                repeats = taken.repeats
+            }
             var again: UInt16 = 0
             if time == slots[slot].newest {
-                again = (values .== newest[slot]).bits & given & slots[slot].presentAtNewest
-            }
-            var repeats = again == 0 ? 0 : again.nonzeroBitCount
-            for place in firstReading..<reading {
-                let lane = Int(readings[place].lane & 15)
-                let counter = Int(slots[slot].counters) + lane
-                switch counters[counter].take(readings[place].value, at: time) {
-                case .repeated: repeats += 1
-                case .kept: continue
-                case .rose(let increase):
-                    values = values.with(increase.perSecond, in: lane)
-                    given |= 1 << UInt16(lane)
-                    guard increase.amount > 0, needs.increases[group] & (1 << UInt16(lane)) != 0
-                    else { continue }
-                    increases.append(
-                        Increase(
-                            row: Int32(index), lane: UInt8(lane), wasReset: increase.wasReset,
-                            amount: increase.amount))
-                }
+                again = (lanes[index] .== newest[slot]).bits & carried & slots[slot].presentAtNewest
+                repeats += again.nonzeroBitCount
             }
             let points = UInt64(row.points)
             if repeats > 0 || isEmpty {
@@ -189,32 +179,33 @@ extension Detection {
                 tally.applied += points
             }
             if group == 0 {
-                given |= devices[place].limits.derive(&values, given)
+                given |= devices[place].limits.derive(&lanes, index, given)
             } else if group == 1 {
-                devices[place].limits.take(values, given)
+                devices[place].limits.take(lanes, index, given)
             }
             let present = given & ~again
             if time == slots[slot].newest {
-                newest[slot] = values.over(newest[slot])
+                newest[slot] = lanes[index].over(newest[slot])
                 slots[slot].presentAtNewest |= present
             } else {
-                newest[slot] = values
+                newest[slot] = lanes[index]
                 slots[slot].newest = time
                 slots[slot].presentAtNewest = present
             }
-            if group == 0 || reading > firstReading { lanes[index] = values }
-
-            if group == 0, present & 1 != 0 { devices[place].feed(busy: values[0], at: time) }
+            if group == 0, present & 1 != 0 {
+                devices[place].feed(busy: lanes.value(in: 0, of: index), at: time)
+            }
             // What was heard at this time before changed nothing that gates ask, but for util.busy.
             if isNewer || group == 0 { devices[place].updateGates(at: time, settings) }
-            scores[index].present = present
-            scores[index].gates = devices[place].gates
             guard present != 0 else { continue }
+            scores[index] = ScoredRow(
+                time: time, device: row.device.value, group: row.group, present: present,
+                gates: devices[place].gates.rawValue)
             if wantsZ {
                 scores[index].z = Int32(zs.count)
                 zs.append(
                     Detection.z(
-                        of: values, lanes: self.lanes[slot], kept: kept[Int32(slot)],
+                        of: lanes[index], lanes: self.lanes[slot], kept: kept[Int32(slot)],
                         floor: parameters[group].floor))
                 slots[slot].isInRun = true
             }
@@ -222,9 +213,42 @@ extension Detection {
             counts[group] += 1
             blocks[tick] = UInt32(slot)
             times[tick] = Int32(truncatingIfNeeded: time)
-            ticks[tick] = values
+            ticks[tick] = UInt32(truncatingIfNeeded: index)
         }
         return false
+    }
+
+    /// Turns the readings of one row into increases per second in its lanes.
+    ///
+    /// Apart from the loop over rows, whose variables it would push out of registers.
+    ///
+    /// - Returns: lanes that were filled, and how many readings were there already.
+    @inline(never)
+    private static func take(
+        _ readings: Span<SampleBatch.Reading>, _ first: Int, _ time: Int64, _ row: Int,
+        _ asked: UInt16, _ counters: inout MutableSpan<Counter>,
+        _ lanes: inout MutableSpan<SIMD16<Float>>, _ increases: inout [Increase]
+    ) -> (given: UInt16, repeats: Int) {
+        var given: UInt16 = 0
+        var repeats = 0
+        var elapsed = Elapsed(to: time)
+        for place in readings.indices {
+            let lane = Int(readings[place].lane & 15)
+            switch counters[first &+ lane].take(readings[place].value, &elapsed) {
+            case .repeated: repeats += 1
+            case .kept: continue
+            case .rose(let increase):
+                lanes.put(increase.perSecond, in: lane, of: row)
+                let bit = UInt16(1) << UInt16(truncatingIfNeeded: lane)
+                given |= bit
+                guard increase.amount > 0, asked & bit != 0 else { continue }
+                increases.append(
+                    Increase(
+                        row: Int32(row), lane: UInt8(lane), wasReset: increase.wasReset,
+                        amount: increase.amount))
+            }
+        }
+        return (given, repeats)
     }
 
     /// Asks for the state of rows that are applied soon.
@@ -258,7 +282,7 @@ extension Detection {
 
     /// Makes all that a row touches, and empties the run.
     private mutating func makeRoom(for cursor: Cursor, of batch: borrowing SampleBatch) {
-        flush()
+        flush(batch.lanes)
         let (index, reading) = (cursor.row, cursor.reading)
         let place = Int(batch.rows[index].device.value)
         let group = Int(batch.rows[index].group)
@@ -292,14 +316,14 @@ extension Detection {
     }
 
     /// Feeds the run of ticks that was gathered to the kernel, group by group.
-    private mutating func flush() {
+    private mutating func flush(_ values: [SIMD16<Float>]) {
         for group in 0..<Vocabulary.groupsMax {
             let range = run.range(group)
             guard !range.isEmpty else { continue }
             if needs.zGroups & (1 << UInt16(group)) != 0 {
                 for tick in range { slots[Int(run.blocks[tick])].isInRun = false }
             }
-            run.feed(group, to: &lanes, parameters[group])
+            run.feed(group, values, to: &lanes, parameters[group])
         }
     }
 }
@@ -348,7 +372,8 @@ struct Counter {
     init() {}
 
     @inline(__always)
-    mutating func take(_ reading: Double, at now: Int64) -> Outcome {
+    mutating func take(_ reading: Double, _ elapsed: inout Elapsed) -> Outcome {
+        let now = elapsed.end
         guard time != now || value != reading else { return .repeated }
         guard reading.isFinite else { return .kept }
         let (before, since) = (value, time)
@@ -357,10 +382,26 @@ struct Counter {
         guard since != .min, now > since else { return .kept }
         let wasReset = reading < before
         let amount = wasReset ? reading : reading - before
-        let seconds = Double(now - since) / 1_000
         return .rose(
             Rise(
-                amount: Float(amount), perSecond: Float(amount / seconds), wasReset: wasReset))
+                amount: Float(amount), perSecond: Float(amount / elapsed.seconds(since: since)),
+                wasReset: wasReset))
+    }
+}
+
+/// The seconds up to a moment; counters of one row began at the same time, and a division is slow.
+struct Elapsed {
+    let end: Int64
+    private var since: Int64
+    private var seconds = 0.0
+
+    @inline(__always)
+    init(to end: Int64) { (self.end, since) = (end, end) }
+
+    @inline(__always)
+    mutating func seconds(since time: Int64) -> Double {
+        if time != since { (since, seconds) = (time, Double(end - time) / 1_000) }
+        return seconds
     }
 }
 
@@ -370,27 +411,37 @@ struct Limits {
     private var power = Float.nan
 
     @inline(__always)
-    mutating func take(_ values: SIMD16<Float>, _ given: UInt16) {
-        if given & Limits.bit(.memTotal) != 0 { memory = values[Metric.memTotal.lane] }
-        if given & Limits.bit(.powerLimit) != 0 { power = values[Metric.powerLimit.lane] }
+    mutating func take(
+        _ values: borrowing MutableSpan<SIMD16<Float>>, _ index: Int, _ given: UInt16
+    ) {
+        if given & Limits.bit(.memTotal) != 0 {
+            memory = values.value(in: Metric.memTotal.lane, of: index)
+        }
+        if given & Limits.bit(.powerLimit) != 0 {
+            power = values.value(in: Metric.powerLimit.lane, of: index)
+        }
     }
 
     /// power.ratio and mem.used_ratio, where the parts are known and the whole was not sent.
     ///
     /// - Returns: the lanes that were filled.
     @inline(__always)
-    func derive(_ values: inout SIMD16<Float>, _ given: UInt16) -> UInt16 {
+    func derive(
+        _ values: inout MutableSpan<SIMD16<Float>>, _ index: Int, _ given: UInt16
+    ) -> UInt16 {
         var filled: UInt16 = 0
         if given & (Limits.bit(.powerRatio) | Limits.bit(.powerDraw)) == Limits.bit(.powerDraw),
             power > 0
         {
-            values[Metric.powerRatio.lane] = values[Metric.powerDraw.lane] / power
+            let draw = values.value(in: Metric.powerDraw.lane, of: index)
+            values.put(draw / power, in: Metric.powerRatio.lane, of: index)
             filled |= Limits.bit(.powerRatio)
         }
         if given & (Limits.bit(.memUsedRatio) | Limits.bit(.memUsed)) == Limits.bit(.memUsed),
             memory > 0
         {
-            values[Metric.memUsedRatio.lane] = values[Metric.memUsed.lane] / memory
+            let used = values.value(in: Metric.memUsed.lane, of: index)
+            values.put(used / memory, in: Metric.memUsedRatio.lane, of: index)
             filled |= Limits.bit(.memUsedRatio)
         }
         return filled
@@ -409,10 +460,10 @@ struct Run {
     var counts = [Int](repeating: Run.ticksMax, count: Vocabulary.groupsMax)
     var blocks: [UInt32] = []
     var times: [Int32] = []
-    var values: [SIMD16<Float>] = []
+    /// Which row of the batch brings the values.
+    var rows: [UInt32] = []
     /// Where the ticks of a group begin; -1 before its first one.
     private(set) var places = [Int](repeating: -1, count: Vocabulary.groupsMax)
-    private var flags = [TickFlags](repeating: TickFlags(), count: Run.ticksMax)
 
     /// The ticks that were gathered of one group.
     func range(_ group: Int) -> Range<Int> {
@@ -426,16 +477,18 @@ struct Run {
         counts[group] = 0
         blocks.append(contentsOf: repeatElement(0, count: Run.ticksMax))
         times.append(contentsOf: repeatElement(0, count: Run.ticksMax))
-        values.append(contentsOf: repeatElement(.zero, count: Run.ticksMax))
+        rows.append(contentsOf: repeatElement(0, count: Run.ticksMax))
     }
 
-    /// Gives the ticks of one group to the kernel.
-    mutating func feed(_ group: Int, to lanes: inout LaneBlocks, _ parameters: LaneParameters) {
-        let (range, blocks, times, values) = (range(group), blocks, times, values)
-        var flags = flags.mutableSpan
+    /// Gives the ticks of one group to the kernel, with the values of the batch that they are of.
+    mutating func feed(
+        _ group: Int, _ values: [SIMD16<Float>], to lanes: inout LaneBlocks,
+        _ parameters: LaneParameters
+    ) {
+        let range = range(group)
         lanes.update(
             blocks: blocks.span.extracting(range), times: times.span.extracting(range),
-            values: values.span.extracting(range), parameters: parameters, flags: &flags)
+            values: values.span, rows: rows.span.extracting(range), parameters: parameters)
         counts[group] = 0
     }
 }

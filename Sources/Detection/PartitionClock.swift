@@ -16,8 +16,8 @@ package struct PartitionClock: Sendable {
     /// Where it had been before that gap; what was silent by then is silent still.
     package private(set) var brokeOffAt: Int64 = .min
 
-    private var hosts = SIMD4<Int32>(repeating: .min)
-    private var times = SIMD4<Int64>(repeating: .min)
+    private var hosts = InlineArray<4, Int32>(repeating: .min)
+    private var times = InlineArray<4, Int64>(repeating: .min)
     private var used = 0
     private var wanted = 1
     private var leaderMoves = 0
@@ -73,12 +73,14 @@ package struct PartitionClock: Sendable {
         effective = max(effective, time)
     }
 
+    @inline(__always)
     private var smallest: Int64 {
         var least = Int64.max
         for index in 0..<used { least = min(least, times[index]) }
         return used == 0 ? .min : least
     }
 
+    @inline(__always)
     private var largest: Int64 {
         var most = Int64.min
         for index in 0..<used { most = max(most, times[index]) }

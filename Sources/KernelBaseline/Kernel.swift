@@ -15,9 +15,9 @@ package func updateLanes(_ batch: borrowing lanes_batch) {
     guard let state = unsafe batch.state?.assumingMemoryBound(to: SIMD16<Float>.self),
         let values = unsafe batch.values?.assumingMemoryBound(to: SIMD16<Float>.self),
         let parameters = unsafe batch.parameters?.assumingMemoryBound(to: SIMD16<Float>.self),
-        let blocks = unsafe batch.blocks, let times = unsafe batch.times,
-        let flags = unsafe batch.flags
+        let blocks = unsafe batch.blocks, let times = unsafe batch.times
     else { return }
+    let (rows, flags) = unsafe (batch.rows, batch.flags)
     let fastSeconds = unsafe parameters[0]
     let slowSeconds = unsafe parameters[1]
     let floorSquared = unsafe parameters[2]
@@ -48,7 +48,9 @@ package func updateLanes(_ batch: borrowing lanes_batch) {
     while i < count {
         if ahead != 0 { unsafe lanes_prefetch(state, blocks, i, count, ahead) }
         let block = unsafe state + Int(blocks[i]) &* 8
-        let raw = unsafe values[i]
+        var row = i
+        if let rows = unsafe rows { row = unsafe Int(rows[i]) }
+        let raw = unsafe values[row]
         let time = unsafe SIMD16<Int32>(repeating: times[i])
         let last = unsafe block[0]
         let seen = unsafe unsafeBitCast(block[1], to: SIMD16<Int32>.self)
@@ -115,11 +117,13 @@ package func updateLanes(_ batch: borrowing lanes_batch) {
             unsafe block[7].replace(with: zero, where: fresh)
         }
 
-        let raised = unsafe flags + i &* 4
-        unsafe raised[0] = bits(active) | first
-        unsafe raised[1] = bits(unusual .& active)
-        unsafe raised[2] = bits(shifted .& active)
-        unsafe raised[3] = bits(given .& behind .& .!fresh)
+        if let flags = unsafe flags {
+            let raised = unsafe flags + i &* 4
+            unsafe raised[0] = bits(active) | first
+            unsafe raised[1] = bits(unusual .& active)
+            unsafe raised[2] = bits(shifted .& active)
+            unsafe raised[3] = bits(given .& behind .& .!fresh)
+        }
         i &+= 1
     }
 }
@@ -135,4 +139,10 @@ private func bits(_ mask: SIMDMask<SIMD16<Int32>>) -> UInt16 {
 @inline(never)
 package func rememberLanes(_ tick: borrowing lanes_tick) -> Bool {
     unsafe lanes_remember(copy tick) != 0
+}
+
+/// Remembers rows up to one that deserves a look; see `lanes_remember_rows`.
+@inline(never)
+package func rememberRows(_ rows: borrowing lanes_rows) -> lanes_found {
+    unsafe lanes_remember_rows(copy rows)
 }

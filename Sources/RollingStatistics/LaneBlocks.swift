@@ -71,9 +71,36 @@ package struct LaneBlocks: ~Copyable {
         blocks: Span<UInt32>, times: Span<Int32>, values: Span<SIMD16<Float>>,
         parameters: LaneParameters, flags: inout MutableSpan<TickFlags>
     ) {
+        precondition(flags.count >= blocks.count, "too few flags for the batch")
+        precondition(values.count == blocks.count, "columns of one batch differ")
+        unsafe flags.withUnsafeMutableBytes { flags in
+            unsafe run(
+                blocks, times, values, nil, parameters,
+                flags.baseAddress?.assumingMemoryBound(to: UInt16.self))
+        }
+    }
+
+    /// The same where tick i brings `values[rows[i]]`, and nobody asks for flags.
+    package mutating func update(
+        blocks: Span<UInt32>, times: Span<Int32>, values: Span<SIMD16<Float>>, rows: Span<UInt32>,
+        parameters: LaneParameters
+    ) {
+        precondition(rows.count == blocks.count, "columns of one batch differ")
+        var last: UInt32 = 0
+        for i in rows.indices { last = max(last, rows[i]) }
+        precondition(rows.isEmpty || Int(last) < values.count, "a row that is not there")
+        unsafe rows.withUnsafeBufferPointer { rows in
+            unsafe run(blocks, times, values, rows.baseAddress, parameters, nil)
+        }
+    }
+
+    private mutating func run(
+        _ blocks: Span<UInt32>, _ times: Span<Int32>, _ values: Span<SIMD16<Float>>,
+        _ rows: UnsafePointer<UInt32>?, _ parameters: LaneParameters,
+        _ flags: UnsafeMutablePointer<UInt16>?
+    ) {
         let ticks = blocks.count
-        precondition(times.count == ticks && values.count == ticks, "columns of one batch differ")
-        precondition(flags.count >= ticks, "too few flags for the batch")
+        precondition(times.count == ticks, "columns of one batch differ")
         guard ticks > 0 else { return }
         var newest: UInt32 = 0
         for i in blocks.indices { newest = max(newest, blocks[i]) }
@@ -88,19 +115,16 @@ package struct LaneBlocks: ~Copyable {
         unsafe blocks.withUnsafeBufferPointer { blocks in
             unsafe times.withUnsafeBufferPointer { times in
                 unsafe values.withUnsafeBufferPointer { values in
-                    unsafe flags.withUnsafeMutableBytes { flags in
-                        unsafe vectors.span.withUnsafeBufferPointer { vectors in
-                            let batch = unsafe lanes_batch(
-                                state: state, blocks: blocks.baseAddress,
-                                times: times.baseAddress, values: values.baseAddress,
-                                parameters: vectors.baseAddress,
-                                flags: flags.baseAddress?.assumingMemoryBound(to: UInt16.self),
-                                count: ticks, prefetch: far ? LaneBlocks.prefetchTicks : 0)
-                            switch instructionSet {
-                            case .baseline: unsafe KernelBaseline.updateLanes(batch)
-                            case .v3: unsafe KernelV3.updateLanes(batch)
-                            case .v4: unsafe KernelV4.updateLanes(batch)
-                            }
+                    unsafe vectors.span.withUnsafeBufferPointer { vectors in
+                        let batch = unsafe lanes_batch(
+                            state: state, blocks: blocks.baseAddress,
+                            times: times.baseAddress, values: values.baseAddress, rows: rows,
+                            parameters: vectors.baseAddress, flags: flags,
+                            count: ticks, prefetch: far ? LaneBlocks.prefetchTicks : 0)
+                        switch instructionSet {
+                        case .baseline: unsafe KernelBaseline.updateLanes(batch)
+                        case .v3: unsafe KernelV3.updateLanes(batch)
+                        case .v4: unsafe KernelV4.updateLanes(batch)
                         }
                     }
                 }
@@ -124,11 +148,19 @@ package struct LaneBlocks: ~Copyable {
             slowVariance: vectors[5], cusumUp: vectors[6], cusumDown: vectors[7])
     }
 
-    /// The lanes of a block that have had a value, and none for `age` milliseconds before `now`.
-    package func lanes(of block: Int, notSeenFor age: Int32, at now: Int32) -> UInt16 {
+    /// The lanes of a block that have had a value; those with none for `age` milliseconds before
+    /// `now`, and those with none for `more`.
+    package func lanes(
+        of block: Int, notSeenFor age: Int32, or more: Int32, at now: Int32
+    ) -> (known: UInt16, late: UInt16, gone: UInt16) {
         check(block)
         let vectors = unsafe state + block * 8
-        return unsafe vectors[2].presence & lanes_aged(vectors + 1, now, age)
+        let known = unsafe vectors[2].presence
+        let aged = unsafe lanes_aged(vectors + 1, now, age, more)
+        return (
+            known, known & UInt16(truncatingIfNeeded: aged),
+            known & UInt16(truncatingIfNeeded: aged >> 16)
+        )
     }
 
     /// A copy of one lane; the slow way to look, for explanations and tests.

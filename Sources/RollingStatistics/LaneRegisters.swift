@@ -15,6 +15,9 @@ package struct LanePlane: Sendable {
     /// Which sixteen marks it fills: 16 w … 16 w + 15, by lane.
     package var word: UInt16
 
+    /// Some limit asks how long the value was the same.
+    package var asksStill: Bool { still != SIMD16(repeating: .min) }
+
     /// A plane without a limit; there are 16 words.
     package init(word: Int) { self.word = UInt16(word & 15) }
 }
@@ -113,7 +116,7 @@ public struct LaneRegisters: ~Copyable {
                     let tick = unsafe lanes_tick(
                         block: block, lanes: lanes, planes: planes.baseAddress,
                         marks: marks.baseAddress?.assumingMemoryBound(to: UInt16.self),
-                        planes_count: Int32(planes.count), now: second, gap: gapMax,
+                        planes_count: Int32(planes.count), plain_count: 0, now: second, gap: gapMax,
                         present: present)
                     return switch instructionSet {
                     case .baseline: unsafe KernelBaseline.rememberLanes(tick)
@@ -124,6 +127,63 @@ public struct LaneRegisters: ~Copyable {
             }
         }
     }
+
+    /// Stores `rows` of a batch, with the values of their lanes, up to and including the first that is
+    /// not like the others.
+    ///
+    /// It changed a mark, its gates are not those of its device, its device is ready for something, it
+    /// is the one at `due`, or there are more rows to feed somebody with than `fed` has place for.
+    /// Times are seconds since `epoch`.
+    ///
+    /// - Returns: which row that is and whether it changed a mark, or the end of the range; and how
+    ///   many rows up to there stand in `fed` because somebody is fed with them.
+    package mutating func store(
+        _ rows: Span<ScoredRow>, _ lanes: Span<SIMD16<Float>>, in range: Range<Int>, due: Int,
+        _ uses: LaneUses, epoch: Int64, gapMax: Int32, marks: inout [SIMD4<UInt64>],
+        gates: [UInt16], ready: [UInt64], fed: inout [UInt32]
+    ) -> (row: Int, fed: Int, isMarked: Bool) {
+        precondition(!fed.isEmpty, "no place for rows to feed somebody with")
+        precondition(range.upperBound <= min(rows.count, lanes.count), "rows that are not there")
+        let room = uses.blocks == 0 ? Int.max : count / 16 / uses.blocks
+        let devices = min(marks.count, gates.count, ready.count / uses.words, room)
+        let far = bytes > LaneBlocks.cacheBytes
+        let state = unsafe self.state
+        let instructionSet = instructionSet
+        let found = unsafe rows.withUnsafeBytes { rows in
+            unsafe lanes.withUnsafeBytes { lanes in
+                unsafe marks.withUnsafeMutableBytes { marks in
+                    unsafe gates.withUnsafeBufferPointer { gates in
+                        unsafe ready.withUnsafeBufferPointer { ready in
+                            unsafe fed.withUnsafeMutableBufferPointer { fed in
+                                uses.withPointers { asked, planes, masks in
+                                    let job = unsafe lanes_rows(
+                                        state: state, rows: rows.baseAddress,
+                                        lanes: lanes.baseAddress, uses: asked, planes: planes,
+                                        marks: marks.baseAddress?
+                                            .assumingMemoryBound(to: UInt16.self),
+                                        gates: gates.baseAddress, ready: ready.baseAddress,
+                                        masks: masks, words: uses.words, blocks: uses.blocks,
+                                        devices: devices, first: range.lowerBound,
+                                        end: range.upperBound, due: due, epoch: Int(epoch),
+                                        gap: gapMax, fed: fed.baseAddress, fed_max: fed.count,
+                                        prefetch: far ? LaneRegisters.rowsAhead : 0)
+                                    return switch instructionSet {
+                                    case .baseline: unsafe KernelBaseline.rememberRows(job)
+                                    case .v3: unsafe KernelV3.rememberRows(job)
+                                    case .v4: unsafe KernelV4.rememberRows(job)
+                                    }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        return (found.row, found.fed, found.is_marked != 0)
+    }
+
+    /// How many rows ahead the registers of a row are asked for.
+    private static let rowsAhead: Int32 = 6
 
     /// Takes over a block as another set of registers had it.
     package mutating func copy(
@@ -143,6 +203,35 @@ public struct LaneRegisters: ~Copyable {
     }
 }
 
+extension MutableSpan where Element == SIMD16<Float> {
+    /// One lane of a vector, without moving the other fifteen.
+    @inlinable @inline(__always)
+    package func value(in lane: Int, of index: Int) -> Float {
+        span.value(in: lane, of: index)
+    }
+
+    /// Sets one lane where it lies, without moving the other fifteen.
+    @inlinable @inline(__always)
+    package mutating func put(_ value: Float, in lane: Int, of index: Int) {
+        precondition(index >= 0 && index < count, "a vector that is not there")
+        unsafe withUnsafeMutableBufferPointer { vectors in
+            guard let first = vectors.baseAddress else { return }
+            unsafe lanes_put(first + index, Int32(truncatingIfNeeded: lane), value)
+        }
+    }
+}
+
+extension Span where Element == SIMD16<Float> {
+    /// One lane of a vector, without moving the other fifteen.
+    @inlinable @inline(__always)
+    package func value(in lane: Int, of index: Int) -> Float {
+        precondition(index >= 0 && index < count, "a vector that is not there")
+        return unsafe withUnsafeBytes { bytes in
+            unsafe bytes.loadUnaligned(fromByteOffset: index * 64 + (lane & 15) * 4, as: Float.self)
+        }
+    }
+}
+
 extension SIMDMask<SIMD16<Int32>> {
     /// Bit i is lane i.
     @inlinable @inline(__always)
@@ -159,11 +248,4 @@ extension SIMD16 where Scalar == Float {
     /// These lanes, and those of `older` where there is no number.
     @inlinable @inline(__always)
     package func over(_ older: Self) -> Self { lanes_over(self, older) }
-
-    /// These lanes with another value in one; Swift's own way to choose a lane at run time goes
-    /// through memory and waits for it.
-    @inlinable @inline(__always)
-    package func with(_ value: Float, in lane: Int) -> Self {
-        lanes_with(self, Int32(truncatingIfNeeded: lane), value)
-    }
 }

@@ -20,6 +20,9 @@ package func median(_ values: inout MutableSpan<Float>) -> Float? {
     let count = gatherFinite(&values)
     guard count > 0 else { return nil }
     let middle = count / 2
+    if let least = most(of: count, values) {
+        return count % 2 == 0 ? least * 0.5 + least * 0.5 : least
+    }
     let upper = select(middle, of: count, &values)
     guard count % 2 == 0 else { return upper }
     var lower = values[0]
@@ -43,6 +46,17 @@ private func gatherFinite(_ values: inout MutableSpan<Float>) -> Int {
         count += 1
     }
     return count
+}
+
+/// The least of the first `count` values where more than half of them are the same; nil otherwise.
+///
+/// Errors that nobody has, limits that all have: there is nothing to sort.
+private func most(of count: Int, _ values: borrowing MutableSpan<Float>) -> Float? {
+    var least = values[0]
+    for i in 1..<count where values[i] < least { least = values[i] }
+    var same = 0
+    for i in 0..<count where values[i] == least { same += 1 }
+    return same * 2 > count ? least : nil
 }
 
 /// The value at `rank` of the sorted first `count`; smaller ones end up before it.

@@ -19,31 +19,34 @@ enum Forecast {
         return Truth(rawValue: UInt8(pool.numbers[number + 2])) ?? .unknown
     }
 
+    /// Adds a value to the slice that it falls in, each being `width` milliseconds long.
+    ///
     /// - Returns: whether there is a new point.
     @discardableResult
     static func feed(
-        _ test: ForecastTest, _ value: Float, _ now: Int64, _ pool: inout Pool, timeAt: Int,
+        _ value: Float, _ now: Int64, every width: Int64, _ pool: inout Pool, timeAt: Int,
         at number: Int
     ) -> Bool {
-        let isNew = roll(test, to: now, &pool, timeAt: timeAt, at: number)
-        pool.numbers[number] += value
-        pool.numbers[number + 1] += 1
+        let last = pool.times[timeAt]
+        // A partition that is behind the frontier adds to the slice in work.
+        let isNew = last == .min || now >= (last + 1) * width
+        if isNew { roll(last, to: now / width, &pool, timeAt: timeAt, at: number) }
+        var numbers = pool.numbers.mutableSpan
+        numbers[number] += value
+        numbers[number + 1] += 1
         return isNew
     }
 
-    private static func slice(of test: ForecastTest) -> Int64 {
+    /// How long each slice is, milliseconds.
+    static func slice(of test: ForecastTest) -> Int64 {
         max(test.window / Int64(Pool.points - 3), 1)
     }
 
-    /// Closes the slice in work where `now` lies in a later one.
+    /// Closes the slice `last`, which was in work, and begins another one.
     private static func roll(
-        _ test: ForecastTest, to now: Int64, _ pool: inout Pool, timeAt: Int, at number: Int
-    ) -> Bool {
-        let (slices, width) = (Int64(Pool.points - 3), slice(of: test))
-        let last = pool.times[timeAt]
-        // A partition that is behind the frontier adds to the slice in work.
-        guard last == .min || now >= (last + 1) * width else { return false }
-        let slice = now / width
+        _ last: Int64, to slice: Int64, _ pool: inout Pool, timeAt: Int, at number: Int
+    ) {
+        let slices = Int64(Pool.points - 3)
         if last != .min {
             if pool.numbers[number + 1] > 0 {
                 let mean = pool.numbers[number] / pool.numbers[number + 1]
@@ -58,7 +61,6 @@ enum Forecast {
         pool.numbers[number] = 0
         pool.numbers[number + 1] = 0
         pool.numbers[number + 2] = .nan
-        return true
     }
 
     /// Whether the line through the last means reaches the limit in time.

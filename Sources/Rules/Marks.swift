@@ -36,6 +36,11 @@ struct Marks {
         return bits
     }
 
+    /// Whether the bit `place` is set.
+    static func has(_ place: Int16, _ bits: Bits) -> Bool {
+        bits[Int(place) / 64] & (1 << UInt64(place % 64)) != 0
+    }
+
     /// The mark of a limit on the values of one metric; nil where no place is left.
     mutating func mark(
         _ metric: Metric, low: Float = .nan, high: Float = .nan, still: Int32 = .min,

@@ -80,16 +80,21 @@ enum Truth: UInt8 {
 }
 
 extension Pool {
+    /// How long each slice of a window is.
+    static func slice(of window: Int64) -> Int64 { max(window / Int64(slices - 1), 1) }
+
     /// Adds to the slice of a window that `time` falls in.
     mutating func add(_ amount: Float, at time: Int64, window: Int64, timeAt: Int, numbersAt: Int) {
-        slide(to: time, window: window, timeAt: timeAt, numbersAt: numbersAt, width: 1)
-        let place = numbersAt + Pool.slot(time, window)
+        let slice = time / Pool.slice(of: window)
+        slide(to: slice, timeAt: timeAt, numbersAt: numbersAt, width: 1)
+        let place = numbersAt + Pool.slot(slice)
         numbers[place] = (numbers[place].isNaN ? 0 : numbers[place]) + amount
     }
 
     /// The sum over the window that ends at `time`.
     mutating func sum(at time: Int64, window: Int64, timeAt: Int, numbersAt: Int) -> Float {
-        slide(to: time, window: window, timeAt: timeAt, numbersAt: numbersAt, width: 1)
+        let slice = time / Pool.slice(of: window)
+        slide(to: slice, timeAt: timeAt, numbersAt: numbersAt, width: 1)
         var total: Float = 0
         for place in numbersAt..<numbersAt + Pool.slices where !numbers[place].isNaN {
             total += numbers[place]
@@ -97,19 +102,18 @@ extension Pool {
         return total
     }
 
-    /// Widens the range of the slice that `time` falls in; after a hole as long as the window, the
-    /// time after `timeAt` says where the series began anew.
-    mutating func widen(_ value: Float, at time: Int64, window: Int64, timeAt: Int, numbersAt: Int)
-    {
-        let size = max(window / Int64(Pool.slices - 1), 1)
+    /// Widens the range of the slice that `time` falls in, each being `size` long; after a hole as
+    /// long as the window, the time after `timeAt` says where the series began anew.
+    mutating func widen(_ value: Float, at time: Int64, size: Int64, timeAt: Int, numbersAt: Int) {
         let last = times[timeAt]
         // Most values fall into the slice of the one before: no division tells that.
         let isSame = last >= 0 && time >= last &* size && time < (last &+ 1) &* size
         let slice = isSame ? last : time / size
         if !isSame {
             if last == .min || slice - last >= Int64(Pool.slices) { times[timeAt + 1] = time }
-            slide(to: time, window: window, timeAt: timeAt, numbersAt: numbersAt, width: 2)
+            slide(to: slice, timeAt: timeAt, numbersAt: numbersAt, width: 2)
         }
+        var numbers = numbers.mutableSpan
         let place = numbersAt + 2 * Pool.slot(slice)
         let (least, most) = (numbers[place], numbers[place + 1])
         if !(least <= value) { numbers[place] = value }
@@ -119,25 +123,17 @@ extension Pool {
     /// Where a slice lies; there are eight.
     private static func slot(_ slice: Int64) -> Int { Int(slice & Int64(slices - 1)) }
 
-    private static func slot(_ time: Int64, _ window: Int64) -> Int {
-        slot(time / max(window / Int64(slices - 1), 1))
-    }
-
     /// Forgets slices that fell out of the window.
-    private mutating func slide(
-        to time: Int64, window: Int64, timeAt: Int, numbersAt: Int, width: Int
-    ) {
-        let size = max(window / Int64(Pool.slices - 1), 1)
-        let slice = time / size
+    @inline(__always)
+    private mutating func slide(to slice: Int64, timeAt: Int, numbersAt: Int, width: Int) {
         let last = times[timeAt]
         guard slice > last else { return }
         times[timeAt] = slice
         let passed = last == .min ? Int64(Pool.slices) : min(slice - last, Int64(Pool.slices))
+        var numbers = numbers.mutableSpan
         for step in 0..<passed {
-            let slot = Pool.slot((slice - step) * size, window)
-            for place in numbersAt + slot * width..<numbersAt + (slot + 1) * width {
-                numbers[place] = .nan
-            }
+            let first = numbersAt + Pool.slot(slice &- step) * width
+            for place in first..<first + width { numbers[place] = .nan }
         }
     }
 

@@ -117,6 +117,17 @@ struct CompiledLeaf {
     var metrics: Range<Int32> = 0..<0
 }
 
+extension CompiledLeaf {
+    /// How long each slice of its window is; 0 where it has none.
+    fileprivate var slice: Int64 {
+        switch kind {
+        case .steady: Pool.slice(of: window)
+        case .forecast: Forecast.slice(of: forecast)
+        default: 0
+        }
+    }
+}
+
 /// One of the metrics that a leaf asks together.
 struct LeafMetric {
     let metric: Metric
@@ -141,7 +152,7 @@ struct CompiledPeer {
     var membersMin = 5
 }
 
-/// What the rows of one metric group are used for.
+/// What the rows of one metric group are fed to.
 struct GroupPlan {
     /// Where its registers lie among those of a device; -1 where no rule reads it.
     var register = -1
@@ -150,8 +161,6 @@ struct GroupPlan {
     var feedLanes: UInt16 = 0
     var firstFeed: Int32 = 0
     var feedEnd: Int32 = 0
-    /// Limits on its lanes, in `Program.planes`.
-    var planes = 0..<0
 }
 
 /// All rules, compiled.
@@ -166,8 +175,8 @@ struct Program {
     private(set) var plans = [GroupPlan](repeating: GroupPlan(), count: Vocabulary.groupsMax)
     /// Leaves that must see every value of their metric, by metric group.
     private(set) var feeds: [FeedEntry] = []
-    /// Limits on the lanes of rows, by metric group.
-    private(set) var planes: [LanePlane] = []
+    /// What becomes of rows before anybody looks at one of them.
+    private(set) var uses = LaneUses()
     private var feedsOf = [[FeedEntry]](repeating: [], count: Vocabulary.groupsMax)
     /// Compiled rules in the order of steps: the largest scope first.
     var steps: [Int] = []
@@ -245,6 +254,8 @@ struct Program {
         let mark: Int16
         let time: Int32
         let number: Int32
+        /// How long each slice of its window is, where it has slices; milliseconds.
+        let slice: Int64
     }
 
     init(_ book: RuleBook, _ vocabulary: inout Vocabulary) {
@@ -298,19 +309,27 @@ struct Program {
             }
         }
         feeds.removeAll()
-        planes.removeAll()
+        var planes: [LanePlane] = []
+        var uses: [LaneUse] = []
         for group in plans.indices {
             let (firstFeed, firstPlane) = (feeds.count, planes.count)
             feeds += feedsOf[group]
-            planes += marks.planes[group]
+            let plain = marks.planes[group].filter { !$0.asksStill }
+            planes += plain + marks.planes[group].filter(\.asksStill)
             plans[group] = GroupPlan(
                 register: registerGroup[group] < 0 ? -1 : registerGroup[group] * 16,
                 feedLanes: feedsOf[group].reduce(0) {
                     $1.kind == .delta ? $0 : $0 | 1 << UInt16($1.lane)
                 },
-                firstFeed: Int32(firstFeed), feedEnd: Int32(feeds.count),
-                planes: firstPlane..<planes.count)
+                firstFeed: Int32(firstFeed), feedEnd: Int32(feeds.count))
+            uses.append(
+                LaneUse(
+                    block: registerGroup[group], planes: firstPlane..<planes.count,
+                    plain: plain.count,
+                    fed: plans[group].feedLanes))
         }
+        self.uses = LaneUses(
+            uses, planes: planes, masks: tickMask, words: words, blocks: registerGroups)
         countMarks = leaves.filter { $0.kind == .count && $0.mark >= 0 }.map(\.mark)
         peerLeaves = leaves.indices.filter { leaves[$0].kind == .peer && leaves[$0].mark >= 0 }
     }
@@ -674,6 +693,6 @@ extension Program {
                 leaf: Int32(leaves.count), lane: Int32(leaf.metric.lane), kind: leaf.kind,
                 required: leaf.kind.isFedInGates ? fedWith.rawValue : 0,
                 refused: leaf.kind.isFedInGates ? fedWithout.rawValue : 0, mark: leaf.mark,
-                time: leaf.time, number: leaf.number))
+                time: leaf.time, number: leaf.number, slice: leaf.slice))
     }
 }

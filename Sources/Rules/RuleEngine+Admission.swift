@@ -11,7 +11,7 @@ extension RuleEngine {
     /// on groups, that this member may be a reason for it to hold. Asked whenever any of the three
     /// changed, which is seldom.
     mutating func admit(_ device: Int) {
-        let gates = gates[device].rawValue
+        let gates = gates[device]
         let bits = marks[device]
         let phases = device * deviceStates.stride
         var found: UInt64 = 0
@@ -67,14 +67,20 @@ extension RuleEngine {
     }
 
     mutating func setMark(_ place: Int16, _ device: Int) {
-        guard place >= 0, marks[device] & Marks.bit(place) == .zero else { return }
-        marks[device] |= Marks.bit(place)
+        if place >= 0 { setMarks(Marks.bit(place), device) }
+    }
+
+    @inline(__always)
+    mutating func setMarks(_ bits: Marks.Bits, _ device: Int) {
+        let new = bits & ~marks[device]
+        guard new[0] | new[1] | new[2] | new[3] != 0 else { return }
+        marks[device] |= bits
         admit(device)
     }
 
     /// The leaf was asked and said no, and will until it is fed again.
     mutating func clearMark(_ place: Int16, _ device: Int) {
-        guard place >= 0, marks[device] & Marks.bit(place) != .zero else { return }
+        guard place >= 0, Marks.has(place, marks[device]) else { return }
         marks[device] &= ~Marks.bit(place)
         admit(device)
     }
@@ -158,8 +164,8 @@ extension RuleEngine {
         for device in 0..<deviceCount {
             let lastSeen = detection.devices[device].lastSeen
             if lastSeen <= latest, lastSeen != .min { agenda.silent.append(Int32(device)) }
-            let present = detection.devices[device].gates
-            guard gates[device].rawValue != present.rawValue else { continue }
+            let present = detection.devices[device].gates.rawValue
+            guard gates[device] != present else { continue }
             gates[device] = present
             admit(device)
         }
@@ -169,13 +175,18 @@ extension RuleEngine {
 
     /// One walk over what devices are ready for.
     private mutating func gatherReady(_ detection: borrowing Detection) {
-        var asked = exchange(&agenda.asked, with: [])
-        defer { agenda.asked = asked }
-        let (words, kinds, masks) = (program.words, program.groupKinds, program.groupMasks)
+        var held = exchange(&agenda.asked, with: [])
+        defer { agenda.asked = held }
+        let (words, first) = (program.words, agenda.first)
+        let devices = detection.devices.span
         for word in 0..<words {
             let stepMask = program.stepMask[word]
             let deviceMask = program.deviceMask[word]
+            let masks = program.groupKinds.map {
+                (kind: $0, rules: program.groupMasks[$0.rawValue &* words &+ word])
+            }
             var all: UInt64 = 0
+            var asked = held.mutableSpan
             for device in 0..<deviceCount {
                 let rules = ready[device &* words &+ word] & stepMask
                 guard rules != 0 else { continue }
@@ -185,12 +196,11 @@ extension RuleEngine {
                         Agenda.Entry(
                             device: Int32(device), word: Int32(word), rules: rules & deviceMask))
                 }
-                for kind in kinds {
-                    let some = rules & masks[kind.rawValue &* words &+ word]
-                    guard some != 0 else { continue }
-                    let group = Int(detection.devices[device][kind])
+                for mask in masks where rules & mask.rules != 0 {
+                    let group = Int(devices[device][mask.kind])
                     guard group >= 0 else { continue }
-                    asked[agenda.first[kind.rawValue] + group * words + word] |= some
+                    asked[first[mask.kind.rawValue] &+ group &* words &+ word] |=
+                        rules & mask.rules
                 }
             }
             agenda.rules[word] |= all

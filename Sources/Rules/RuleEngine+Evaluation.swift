@@ -231,41 +231,6 @@ extension RuleEngine {
         }
         return base > 0 ? base : nil
     }
-
-    /// A new value of a metric that some leaf counts by.
-    mutating func feed(
-        _ feed: Program.FeedEntry, _ device: Int, _ now: Int64, _ value: Float, _ score: Score,
-        _ detection: borrowing Detection
-    ) {
-        let time = device * devicePool.timeStride + Int(feed.time)
-        let number = device * devicePool.numberStride + Int(feed.number)
-        let leaf = Int(feed.leaf)
-        switch feed.kind {
-        case .steady:
-            devicePool.widen(
-                value, at: now, window: program.leaves[leaf].window, timeAt: time,
-                numbersAt: number)
-        case .zscore:
-            devicePool.numbers[number] =
-                score.z < 0 ? .nan : detection.zs[Int(score.z)][Int(feed.lane)]
-        case .forecast:
-            let isNew = Forecast.feed(
-                program.leaves[leaf].forecast, value, now, &devicePool, timeAt: time, at: number)
-            if isNew { setMark(feed.mark, device) }
-        case .cusum:
-            let isNew = Drift.feed(
-                value, at: now, program.leaves[leaf].cusum, &devicePool, timeAt: time, at: number)
-            if isNew { setMark(feed.mark, device) }
-        case .usual:
-            let seconds =
-                devicePool.times[time] == .min
-                ? 0 : Float(min(now - devicePool.times[time], 60_000)) * 0.001
-            devicePool.times[time] = now
-            devicePool.learn(
-                value, seconds: seconds, window: program.leaves[leaf].window, numbersAt: number)
-        default: break
-        }
-    }
 }
 
 // Silence, and what is usual.

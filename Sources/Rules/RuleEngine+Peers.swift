@@ -111,7 +111,7 @@ extension RuleEngine {
 
     /// The least and the largest value of those that a leaf takes for peers.
     private func width(
-        _ leaf: CompiledLeaf, _ kind: CohortKind, _ cohort: Int32, _ now: Int64,
+        _ leaf: borrowing CompiledLeaf, _ kind: CohortKind, _ cohort: Int32, _ now: Int64,
         _ detection: borrowing Detection
     ) -> (low: Float, high: Float) {
         var low = Float.infinity
@@ -119,15 +119,18 @@ extension RuleEngine {
         let required = leaf.required.rawValue
         // Longer than any value is taken for a present one.
         let oldest = Int32(clamping: (now - 901_000) / 1_000 - RuleEngine.firstSecond)
-        let stride = program.registerGroups &* 16
-        for member in detection.cohorts.members(kind, cohort) {
+        let (stride, register) = (program.registerGroups &* 16, Int(leaf.register))
+        let hasOffset = leaf.peer.frozenOffset
+        let members = detection.cohorts.members(kind, cohort)
+        let open = gates.span
+        for member in members {
             let device = Int(member.value)
-            guard gates[device].rawValue & required == required else { continue }
-            let newest = registers[device &* stride &+ Int(leaf.register)]
+            guard open[device] & required == required else { continue }
+            let newest = registers[device &* stride &+ register]
             var value = newest.value
             // Not a number is less than nothing.
             guard value == value, newest.seen >= oldest else { continue }
-            if leaf.peer.frozenOffset {
+            if hasOffset {
                 guard let offset = knownOffset(leaf, device, cohort) else { continue }
                 value -= offset
             }
@@ -237,7 +240,7 @@ extension RuleEngine {
     }
 
     /// The offset of a device from its peers where others may rely on it.
-    func knownOffset(_ leaf: CompiledLeaf, _ device: Int, _ cohort: Int32) -> Float? {
+    func knownOffset(_ leaf: borrowing CompiledLeaf, _ device: Int, _ cohort: Int32) -> Float? {
         let number = device * devicePool.numberStride + Int(leaf.number)
         let count = devicePool.numbers[number + 1]
         guard count >= Self.comparisonsMin, devicePool.numbers[number + 2] == Float(cohort) else {

@@ -9,52 +9,72 @@ extension RuleEngine {
         _ applied: Range<Int>, of batch: SampleBatch, _ cursor: inout Cursor,
         _ detection: borrowing Detection, _ directory: Directory
     ) {
-        let (planes, plansOfGroups) = (program.planes, program.plans)
-        let rows = batch.rows.span
-        let lanes = batch.lanes.span
-        let scores = detection.scores.span
-        let increases = detection.increases.span
-        let plans = plansOfGroups.span
-        let (words, stride) = (program.words, program.registerGroups &* 16)
         let isFar = registers.bytes > LaneBlocks.cacheBytes
-        for index in applied {
+        var next = applied.lowerBound
+        while next < applied.upperBound {
+            var end = applied.upperBound
             if cursor.fault < batch.faults.count {
-                takeFaults(of: batch, upTo: index, &cursor, detection, directory)
+                takeFaults(of: batch, upTo: next, &cursor, detection, directory)
+                end = next + 1
             }
-            let score = scores[index]
-            guard score.present != 0 else { continue }
-            let row = rows[index]
-            let device = Int(row.device.value)
-            let group = Int(row.group)
-            if isFar, index + 6 < rows.count { prefetch(rows[index + 6]) }
-            var isChanged = gates[device].rawValue != score.gates.rawValue
-            if isChanged { gates[device] = score.gates }
-            let plan = plans[group]
-            if plan.register >= 0 {
-                let second = Int32(
-                    clamping: row.time.milliseconds / 1_000 - RuleEngine.firstSecond)
-                let isMarked = registers.store(
-                    lanes[index], score.present, second: second, gapMax: RuleEngine.gapSeconds,
-                    at: device &* stride &+ plan.register,
-                    planes: planes.span.extracting(plan.planes), marks: &marks[device])
-                isChanged = isChanged || isMarked
+            let due =
+                cursor.increase < detection.increases.count
+                ? Int(detection.increases[cursor.increase].row) : .max
+            // Of most rows nothing is wanted but that they are remembered, and fed to leaves.
+            let found = registers.store(
+                detection.scores.span, batch.lanes.span, in: next..<end, due: due, program.uses,
+                epoch: RuleEngine.firstSecond, gapMax: RuleEngine.gapSeconds, marks: &marks,
+                gates: gates, ready: ready, fed: &fed)
+            // Marks that are set thereby ask for no rule before the next step.
+            for place in 0..<found.fed {
+                if isFar, place + 2 < found.fed { prefetch(Int(fed[place + 2]), of: batch) }
+                feed(Int(fed[place]), of: batch, detection)
             }
-            if isChanged { admit(device) }
-            if score.present & plan.feedLanes != 0 {
-                feed(plan, device, row.time.milliseconds, score, lanes[index], detection)
+            guard found.row < end else {
+                next = end
+                continue
             }
-            while cursor.increase < increases.count,
-                Int(increases[cursor.increase].row) <= index
-            {
-                take(increases[cursor.increase], plan, device, row.time.milliseconds)
-                cursor.increase += 1
-            }
-            for word in 0..<words {
-                let rules =
-                    ready[device &* words &+ word] & program.tickMask[group &* words &+ word]
-                if rules != 0 {
-                    judge(rules, word, row, score.present, of: batch, detection, directory)
-                }
+            next = found.row + 1
+            judge(found.row, found.isMarked, of: batch, &cursor, detection, directory)
+        }
+    }
+
+    @inline(__always)
+    private mutating func feed(
+        _ index: Int, of batch: SampleBatch, _ detection: borrowing Detection
+    ) {
+        let row = detection.scores[index]
+        let new = devicePool.feed(
+            row, at: index, of: batch.lanes, program.plans[Int(row.group)], program.feeds,
+            program.leaves, detection.zs)
+        setMarks(new, Int(row.device))
+    }
+
+    /// A row that was remembered and deserves a look.
+    @inline(__always)
+    private mutating func judge(
+        _ index: Int, _ isMarked: Bool, of batch: SampleBatch, _ cursor: inout Cursor,
+        _ detection: borrowing Detection, _ directory: Directory
+    ) {
+        let row = detection.scores[index]
+        let device = Int(row.device)
+        let group = Int(row.group)
+        let plan = program.plans[group]
+        if isMarked || gates[device] != row.gates {
+            gates[device] = row.gates
+            admit(device)
+        }
+        while cursor.increase < detection.increases.count,
+            Int(detection.increases[cursor.increase].row) <= index
+        {
+            take(detection.increases[cursor.increase], plan, device, row.time)
+            cursor.increase += 1
+        }
+        let words = program.words
+        for word in 0..<words {
+            let rules = ready[device &* words &+ word] & program.tickMask[group &* words &+ word]
+            if rules != 0 {
+                judge(rules, word, batch.rows[index], row.present, of: batch, detection, directory)
             }
         }
     }
@@ -80,17 +100,10 @@ extension RuleEngine {
         }
     }
 
-    /// Asks for what is kept of a row that is judged soon.
+    /// Asks for what leaves keep of a row that they are fed with soon.
     @inline(never)
-    private func prefetch(_ row: SampleBatch.Row) {
-        let device = Int(row.device.value)
-        let plan = program.plans[Int(row.group) & 15]
-        marks.prefetch(device)
-        ready.prefetch(device * program.words)
-        if plan.register >= 0 {
-            registers.prefetch(device * program.registerGroups * 16 + plan.register)
-        }
-        guard plan.feedLanes != 0 else { return }
+    private func prefetch(_ index: Int, of batch: SampleBatch) {
+        let device = Int(batch.rows[index].device.value)
         devicePool.times.prefetch(device * devicePool.timeStride, lines: 2)
         devicePool.numbers.prefetch(device * devicePool.numberStride, lines: 4)
     }
@@ -101,7 +114,7 @@ extension RuleEngine {
         _ directory: Directory
     ) {
         let rule = program.rules[index]
-        let gates = gates[device]
+        let gates = Gates(rawValue: gates[device])
         let phase = deviceStates.phases[device * deviceStates.stride + rule.local]
         let isOpen =
             gates.rawValue & rule.required == rule.required && gates.rawValue & rule.refused == 0
@@ -120,21 +133,6 @@ extension RuleEngine {
         }
         if phase == 0 && truth != .yes { return }
         drive(index, device, truth, moment, detection, directory)
-    }
-
-    @inline(never)
-    private mutating func feed(
-        _ plan: GroupPlan, _ device: Int, _ time: Int64, _ score: Score, _ lanes: SIMD16<Float>,
-        _ detection: borrowing Detection
-    ) {
-        for place in Int(plan.firstFeed)..<Int(plan.feedEnd) {
-            let feed = program.feeds[place]
-            guard score.present & (1 << UInt16(feed.lane)) != 0,
-                score.gates.rawValue & feed.required == feed.required,
-                score.gates.rawValue & feed.refused == 0
-            else { continue }
-            self.feed(feed, device, time, lanes[Int(feed.lane)], score, detection)
-        }
     }
 
     @inline(never)

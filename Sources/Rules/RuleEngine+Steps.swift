@@ -123,7 +123,7 @@ extension RuleEngine {
             let device = Int(member.value)
             guard isCounted(device, now, detection) else { continue }
             present += 1
-            let gates = gates[device].rawValue
+            let gates = gates[device]
             if gates & rule.required == rule.required && gates & rule.refused == 0 { passing += 1 }
         }
         let count = rule.group == .pipeline ? hosts(of: members, detection) : present
@@ -295,7 +295,9 @@ extension RuleEngine {
                 group: group.rawValue)
         case .forecast:
             let kind = group.rawValue
-            Forecast.feed(leaf.forecast, value, now, &groupPools[kind], timeAt: time, at: number)
+            Forecast.feed(
+                value, now, every: Forecast.slice(of: leaf.forecast), &groupPools[kind],
+                timeAt: time, at: number)
             return Forecast.truth(leaf.forecast, &groupPools[kind], timeAt: time, at: number)
         case .seasonal:
             return seasonal(leaf, group, Int(subject), value, now, isFiring, detection)
@@ -358,35 +360,42 @@ extension RuleEngine {
         _ leaf: CompiledLeaf, _ group: CohortKind, _ subject: Int32, _ now: Int64,
         _ detection: borrowing Detection
     ) -> Float? {
-        var scratch = exchange(&self.scratch, with: [])
-        defer { self.scratch = scratch }
+        let kind = leaf.aggregate ?? .median
         scratch.removeAll(keepingCapacity: true)
+        var count = 0
+        var sum: Float = 0
+        var (least, most) = (Float.infinity, -Float.infinity)
         let stride = program.registerGroups * 16
         // Who brought a value so lately is counted, and the value is not stale.
         let lately = now - min(90_000, detection.settings.carryJobFor - 1)
-        for member in detection.cohorts.members(group, subject) {
+        let members = detection.cohorts.members(group, subject)
+        let devices = detection.devices.span
+        for member in members {
             let device = Int(member.value)
             let place = device * stride + Int(leaf.register)
             let value = valueAt(place)
-            guard !value.isNaN else { continue }
+            guard value == value else { continue }
             let seen = seenAt(place)
             if seen >= lately {
-                guard !detection.devices[device].isRetired else { continue }
+                guard !devices[device].isRetired else { continue }
             } else {
                 guard isCounted(device, now, detection),
                     now - seen <= staleAfter(leaf.isSlow, device, detection)
                 else { continue }
             }
-            scratch.append(value)
+            count += 1
+            if value < least { least = value }
+            if value > most { most = value }
+            sum += value
+            if kind.isOfAll { scratch.append(value) }
         }
-        let count = scratch.count
         guard count > 0 else { return nil }
-        switch leaf.aggregate ?? .median {
+        switch kind {
         case .median: return Peers.median(of: &scratch)
-        case .sum: return scratch.reduce(0, +)
-        case .mean: return scratch.reduce(0, +) / Float(count)
-        case .min: return scratch.reduce(.infinity) { min($0, $1) }
-        case .max: return scratch.reduce(-.infinity) { max($0, $1) }
+        case .sum: return sum
+        case .mean: return sum / Float(count)
+        case .min: return least
+        case .max: return most
         case .p10, .p90, .spread: scratch.sort()
         }
         func quantile(_ share: Float) -> Float {
@@ -395,7 +404,7 @@ extension RuleEngine {
             let high = min(low + 1, count - 1)
             return scratch[low] + (scratch[high] - scratch[low]) * (place - Float(low))
         }
-        return switch leaf.aggregate {
+        return switch kind {
         case .p10: quantile(0.1)
         case .p90: quantile(0.9)
         default: quantile(0.9) - quantile(0.1)
@@ -483,6 +492,16 @@ extension RuleEngine {
         watches.park(
             Int(index), leaves: asked.map(Int32.init), group: kind.rawValue,
             name: detection.cohorts.name(kind, index))
+    }
+}
+
+extension Aggregate {
+    /// It takes more than a sum and two extremes to find it.
+    fileprivate var isOfAll: Bool {
+        switch self {
+        case .median, .p10, .p90, .spread: true
+        case .sum, .mean, .min, .max: false
+        }
     }
 }
 

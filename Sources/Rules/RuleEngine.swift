@@ -27,7 +27,7 @@ package struct RuleEngine: ~Copyable {
     /// By device.
     var marks: [Marks.Bits] = []
     /// By device, as they were when `ready` was worked out.
-    var gates: [Gates] = []
+    var gates: [UInt16] = []
     /// By device and word: rules to evaluate as things are, one bit for each.
     var ready: [UInt64] = []
     var deviceCount = 0
@@ -62,6 +62,8 @@ package struct RuleEngine: ~Copyable {
 
     // Scratch, empty between calls.
     var scratch: [Float] = []
+    /// Rows of the batch in work that leaves wait for.
+    var fed = [UInt32](repeating: 0, count: 256)
     var offenders: [Int] = []
     var offenderSince: Int64 = .max
     var hostStamps: [Int64] = []
@@ -216,7 +218,7 @@ package struct RuleEngine: ~Copyable {
             let more = count - deviceCount
             registers.grow(to: count * program.registerGroups * 16)
             marks.append(contentsOf: repeatElement(program.marks.initial, count: more))
-            gates.append(contentsOf: detection.devices[deviceCount...].map(\.gates))
+            gates.append(contentsOf: detection.devices[deviceCount...].map(\.gates.rawValue))
             ready.append(contentsOf: repeatElement(0, count: more * program.words))
             devicePool.grow(to: count)
             deviceStates.grow(to: count)

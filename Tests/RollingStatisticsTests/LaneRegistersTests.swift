@@ -111,13 +111,98 @@ import Testing
 
     @Test func `one lane is set and the others stay, numbers lie over what was there`() {
         let older = SIMD16<Float>(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
+        let nothing = SIMD16<Float>(repeating: .nan)
         for lane in 0..<16 {
             var expected = older
             expected[lane] = -1
-            #expect(older.with(-1, in: lane) == expected)
-            let newer = SIMD16<Float>(repeating: .nan).with(-1, in: lane)
-            #expect(newer.presence == 1 << UInt16(lane))
-            #expect(newer.over(older) == expected)
+            var both = [nothing, nothing]
+            var vectors = both.mutableSpan
+            vectors.put(-1, in: lane, of: 1)
+            #expect(both[0].presence == 0 && both[1].presence == 1 << UInt16(lane))
+            #expect(both[1].over(older) == expected)
+            #expect(both.span.value(in: lane, of: 1) == -1)
+            #expect(both.span.value(in: (lane + 1) % 16, of: 1).isNaN)
+        }
+    }
+
+    @Test(arguments: InstructionSet.allCases, UInt64(1)...4)
+    func `rows stored together are rows stored one by one, up to one that deserves a look`(
+        _ set: InstructionSet, _ seed: UInt64
+    ) {
+        var random = SeededGenerator(seed: seed)
+        var together = LaneRegisters(instructionSet: set)
+        var alone = LaneRegisters(instructionSet: set)
+        // Four devices with two blocks each; group 0 fills the second, group 1 the first.
+        together.grow(to: 4 * 32)
+        alone.grow(to: 4 * 32)
+        var planes = [LanePlane(word: 2), LanePlane(word: 7), LanePlane(word: 9)]
+        for place in planes.indices {
+            planes[place].lanes = UInt16(truncatingIfNeeded: random.next())
+            planes[place].low = SIMD16(repeating: Float(place))
+        }
+        planes[1].still = SIMD16(repeating: 30)
+        let none = LaneUse(block: -1, planes: 0..<0, plain: 0, fed: 0)
+        var asks = [LaneUse](repeating: none, count: 16)
+        asks[0] = LaneUse(block: 1, planes: 0..<2, plain: 1, fed: 1 << 15)
+        asks[1] = LaneUse(block: 0, planes: 2..<3, plain: 1, fed: 0)
+        var masks = [UInt64](repeating: 0, count: 32)
+        masks[3] = 1 << 40
+        let uses = LaneUses(asks, planes: planes, masks: masks, words: 2, blocks: 2)
+        var ready = [UInt64](repeating: 0, count: 8)
+        // Its second device waits for rows of its second group.
+        ready[3] = 1 << 40
+        var marks = [SIMD4<UInt64>](repeating: .zero, count: 4)
+        var expected = marks
+        let gates: [UInt16] = [0, 0, 0, 5]
+        var rows: [ScoredRow] = []
+        var lanes: [SIMD16<Float>] = []
+        for index in 0..<600 {
+            let device = UInt32(random.below(4))
+            rows.append(
+                ScoredRow(
+                    time: 1_000_000 + Int64(index) * 2_999, device: device,
+                    group: UInt16(random.below(3)),
+                    present: random.below(8) == 0 ? 0 : UInt16(truncatingIfNeeded: random.next()),
+                    gates: random.below(20) == 0 ? 1 : gates[Int(device)]))
+            lanes.append(SIMD16(repeating: Float(random.below(3))))
+        }
+        let due = 300
+        var fed = [UInt32](repeating: 0, count: 7)
+        var next = 0
+        while next < rows.count {
+            var listed: [UInt32] = []
+            let found = together.store(
+                rows.span, lanes.span, in: next..<rows.count, due: due, uses, epoch: 1_000,
+                gapMax: 300, marks: &marks, gates: gates, ready: ready, fed: &fed)
+            for index in next..<min(found.row + 1, rows.count) {
+                let row = rows[index]
+                guard row.present != 0 else {
+                    #expect(index != found.row, "\(set), seed \(seed), row \(index)")
+                    continue
+                }
+                let device = Int(row.device)
+                var isMarked = false
+                if row.group < 2 {
+                    isMarked = alone.store(
+                        lanes[index], row.present, second: Int32(row.time / 1_000 - 1_000),
+                        gapMax: 300, at: device * 32 + (row.group == 0 ? 16 : 0),
+                        planes: planes.span.extracting(row.group == 0 ? 0..<2 : 2..<3),
+                        marks: &expected[device])
+                }
+                if row.group == 0, row.present >> 15 != 0 { listed.append(UInt32(index)) }
+                let isAsked = row.group == 1 && device == 1 || listed.count == fed.count
+                let deserves =
+                    isMarked || isAsked || row.gates != gates[device] || index >= due
+                #expect((index == found.row) == deserves, "\(set), seed \(seed), row \(index)")
+                if index == found.row { #expect(found.isMarked == isMarked) }
+            }
+            #expect(Array(fed[..<found.fed]) == listed, "\(set), seed \(seed)")
+            next = found.row + 1
+        }
+        #expect(marks == expected, "\(set), seed \(seed)")
+        for place in 0..<together.count {
+            let (one, other) = (together[place], alone[place])
+            #expect(one.value.bitPattern == other.value.bitPattern && one.since == other.since)
         }
     }
 }

@@ -27,12 +27,8 @@ LANES_INLINE lanes_float lanes_min(lanes_float a, lanes_float b) { return a < b 
 LANES_INLINE lanes_float lanes_from_int(lanes_int v) { return __builtin_convertvector(v, lanes_float); }
 /// The lanes of `newer`, and those of `older` where that has no number.
 LANES_INLINE lanes_float lanes_over(lanes_float newer, lanes_float older) { return newer == newer ? newer : older; }
-/// `lanes` with another value in one of them, without a way through memory.
-LANES_INLINE lanes_float lanes_with(lanes_float lanes, int lane, float value)
-{
-    const lanes_int numbers = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-    return numbers == lane ? (lanes_float)value : lanes;
-}
+/// Sets a lane of a vector where it lies.
+LANES_INLINE void lanes_put(void *vector, int lane, float value) { ((float *)vector)[lane & 15] = value; }
 /// Bit i of the result is the sign of lane i.
 LANES_INLINE unsigned short lanes_bits(lanes_int mask)
 {
@@ -42,11 +38,13 @@ LANES_INLINE unsigned short lanes_bits(lanes_int mask)
     __builtin_memcpy(&result, &bits, 2);
     return result;
 }
-/// Bit i of the result says that lane i of the vector `seen` lies `age` or more before `now`.
-LANES_INLINE unsigned short lanes_aged(const void *seen, int now, int age)
+/// Bit i of the result says that lane i of the vector `seen` lies `age` or more before `now`; and in
+/// the upper half, `more` or more.
+LANES_INLINE unsigned lanes_aged(const void *seen, int now, int age, int more)
 {
     const lanes_int times = *(const lanes_stored_int *)seen;
-    return lanes_bits((lanes_int)((unsigned)now - (lanes_unsigned)times) >= age);
+    const lanes_int ages = (lanes_int)((unsigned)now - (lanes_unsigned)times);
+    return lanes_bits(ages >= age) | (unsigned)lanes_bits(ages >= more) << 16;
 }
 /// One limit on each of sixteen lanes: a value between `low` and `high`, exclusive, that has been
 /// the same for `still` seconds may break it. NaN where there is no such limit.
@@ -68,12 +66,24 @@ struct lanes_tick {
     const void *planes;
     unsigned short *marks;
     int planes_count;
+    /// How many of them, the first ones, do not ask how long a value was the same.
+    int plain_count;
     int now;
     /// Seconds after which a lane that was not seen counts as changed.
     int gap;
     /// Lanes that carry something new; no other changes.
     unsigned short present;
 };
+/// Marks the lanes of a tick that may be beyond the limits of a plane; `within` those that are not.
+/// Returns other than 0 where a mark changed.
+LANES_INLINE int lanes_mark(struct lanes_tick tick, const struct lanes_plane *plane, lanes_int within)
+{
+    const unsigned short lanes = tick.present & plane->lanes;
+    const unsigned short marks = tick.marks[plane->word];
+    const unsigned short next = (marks & ~lanes) | (lanes & ~lanes_bits(within));
+    tick.marks[plane->word] = next;
+    return marks ^ next;
+}
 /// Remembers a tick. Returns other than 0 where a mark changed.
 LANES_INLINE int lanes_remember(struct lanes_tick tick)
 {
@@ -93,36 +103,14 @@ LANES_INLINE int lanes_remember(struct lanes_tick tick)
 
     const lanes_int still = (lanes_int)((unsigned)tick.now - (lanes_unsigned)start);
     const struct lanes_plane *planes = (const struct lanes_plane *)tick.planes;
-    int changed = 0;
-    for (int i = 0; i < tick.planes_count; i++) {
-        const lanes_int is_within =
-            (value <= planes[i].low) | (value >= planes[i].high) | (still < planes[i].still);
-        const unsigned short lanes = tick.present & planes[i].lanes;
-        const unsigned short marks = tick.marks[planes[i].word];
-        const unsigned short next = (marks & ~lanes) | (lanes & ~lanes_bits(is_within));
-        changed |= marks ^ next;
-        tick.marks[planes[i].word] = next;
-    }
+    int changed = 0, i = 0;
+    for (; i < tick.plain_count; i++)
+        changed |= lanes_mark(tick, planes + i, (value <= planes[i].low) | (value >= planes[i].high));
+    for (; i < tick.planes_count; i++)
+        changed |= lanes_mark(tick, planes + i,
+            (value <= planes[i].low) | (value >= planes[i].high) | (still < planes[i].still));
     return changed;
 }
-/// One batch as the kernel sees it: plain pointers, checked by the caller once.
-struct lanes_batch {
-    /// Block b is the eight vectors from `state + b * 8`: last, seen (integers), mean, variance,
-    /// slow mean, slow variance, CUSUM up, CUSUM down.
-    void *state;
-    const unsigned *blocks;
-    const int *times;
-    /// One vector a tick.
-    const void *values;
-    /// Sixteen vectors, in the order of `LaneParameters.vectors`.
-    const void *parameters;
-    /// Four words a tick, in the order of `TickFlags`.
-    unsigned short *flags;
-    long count;
-    /// Ticks to look ahead, a multiple of four; 0 where the state fits the cache.
-    long prefetch;
-};
-
 /// Asks for the cache lines of `size` bytes to come; nothing is read, so any address will do.
 LANES_INLINE void lanes_ask(const void *address, long size)
 {
@@ -131,6 +119,132 @@ LANES_INLINE void lanes_ask(const void *address, long size)
     // What begins in the middle of a line ends in another.
     __builtin_prefetch((const char *)address + size - 1, 0, 3);
 }
+/// One row of a batch, once it was applied: what is judged.
+struct lanes_row {
+    /// Milliseconds.
+    long time;
+    unsigned device;
+    int z;
+    unsigned short group, present, gates;
+};
+/// What becomes of the rows of one group of sixteen lanes.
+struct lanes_use {
+    /// Which of the blocks of a device remembers them; negative for none.
+    int block;
+    int first_plane, planes_count, plain_count;
+    /// Lanes that somebody is fed with.
+    unsigned short fed;
+};
+/// Rows to be remembered, and who waits for them; by device, if nothing else is said.
+struct lanes_rows {
+    /// As `lanes_tick` has it, and `blocks` of them for each device.
+    void *state;
+    const void *rows;
+    /// By row.
+    const void *lanes;
+    /// By group.
+    const void *uses;
+    const void *planes;
+    /// Sixteen words for each.
+    unsigned short *marks;
+    const unsigned short *gates;
+    /// `words` for each; and by group, which bits of them count.
+    const unsigned long long *ready;
+    const unsigned long long *masks;
+    long words, blocks, devices;
+    /// The rows to remember, and the first that is looked at whatever it is.
+    long first, end, due;
+    /// The second that times are counted from.
+    long epoch;
+    int gap;
+    /// Where rows are listed that bring a lane somebody is fed with, and how many find place.
+    unsigned *fed;
+    long fed_max;
+    /// Rows to look ahead; 0 where the state fits the cache.
+    int prefetch;
+};
+/// The first row that deserves a look, and whether a mark changed there; or the end.
+struct lanes_found {
+    long row;
+    /// Rows that were listed.
+    long fed;
+    int is_marked;
+};
+/// Remembers rows up to and including the first that is not like the others: it changes a mark or the
+/// gates, its device is ready for something, or it fills the list.
+LANES_INLINE struct lanes_found lanes_remember_rows(struct lanes_rows job)
+{
+    const struct lanes_row *rows = (const struct lanes_row *)job.rows;
+    const struct lanes_use *uses = (const struct lanes_use *)job.uses;
+    const long asked_end = job.prefetch > 0 ? job.end - job.prefetch : job.first;
+    // Rows of one message have one time.
+    long time = job.epoch * 1000;
+    long fed = 0;
+    int now = 0;
+    for (long i = job.first; i < job.end; i++) {
+        const struct lanes_row row = rows[i];
+        if (i < asked_end) {
+            const struct lanes_row next = rows[i + job.prefetch];
+            const struct lanes_use use = uses[next.group & 15];
+            __builtin_prefetch(job.marks + (size_t)next.device * 16, 0, 3);
+            __builtin_prefetch(job.ready + (size_t)next.device * job.words, 0, 3);
+            if (use.block >= 0)
+                lanes_ask((const char *)job.state + ((size_t)next.device * job.blocks + use.block) * 192, 192);
+        }
+        if (row.present == 0) continue;
+        struct lanes_found found = {i, fed, 0};
+        if (row.device >= (unsigned long)job.devices) return found;
+        if (row.time != time) {
+            const long second = row.time / 1000 - job.epoch;
+            now = second > 0x7fffffff ? 0x7fffffff : second < -0x7fffffff - 1 ? -0x7fffffff - 1 : (int)second;
+            time = row.time;
+        }
+        const struct lanes_use use = uses[row.group & 15];
+        if (use.block >= 0) {
+            const struct lanes_tick tick = {
+                .block = (char *)job.state + ((size_t)row.device * job.blocks + use.block) * 192,
+                .lanes = (const char *)job.lanes + (size_t)i * 64,
+                .planes = (const struct lanes_plane *)job.planes + use.first_plane,
+                .marks = job.marks + (size_t)row.device * 16,
+                .planes_count = use.planes_count,
+                .plain_count = use.plain_count,
+                .now = now,
+                .gap = job.gap,
+                .present = row.present,
+            };
+            found.is_marked = lanes_remember(tick);
+        }
+        if (row.present & use.fed) job.fed[fed++] = (unsigned)i;
+        found.fed = fed;
+        unsigned long long wanted = 0;
+#pragma clang loop unroll(disable) vectorize(disable)
+        for (long word = 0; word < job.words; word++)
+            wanted |= job.ready[row.device * job.words + word] & job.masks[(row.group & 15) * job.words + word];
+        if (wanted != 0 || found.is_marked || job.gates[row.device] != row.gates || i >= job.due
+            || fed >= job.fed_max)
+            return found;
+    }
+    const struct lanes_found none = {job.end, fed, 0};
+    return none;
+}
+/// One batch as the kernel sees it: plain pointers, checked by the caller once.
+struct lanes_batch {
+    /// Block b is the eight vectors from `state + b * 8`: last, seen (integers), mean, variance,
+    /// slow mean, slow variance, CUSUM up, CUSUM down.
+    void *state;
+    const unsigned *blocks;
+    const int *times;
+    /// One vector a tick; or where `rows` is given, that one of them.
+    const void *values;
+    const unsigned *rows;
+    /// Sixteen vectors, in the order of `LaneParameters.vectors`.
+    const void *parameters;
+    /// Four words a tick, in the order of `TickFlags`; NULL where nobody asks.
+    unsigned short *flags;
+    long count;
+    /// Ticks to look ahead, a multiple of four; 0 where the state fits the cache.
+    long prefetch;
+};
 
 /// 4 or 3 where the processor and the system run x86-64-v4 or v3, 1 elsewhere.
 LANES_INLINE int lanes_isa(void)
