@@ -46,6 +46,7 @@ extension MessageDecoder {
             firstRow: batch.rows.count, &map, &guess)
         {
             let place = place(of: reading.labels, guess, Self.nativeSalt, payload)
+            labelsStart = reading.labels.lowerBound
             if let place, takeRead(reading, place, payload, &batch, &directory) { return true }
             // Labels are new only once.
             if place == nil { membersMissed &-= 1 }

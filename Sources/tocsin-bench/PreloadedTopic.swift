@@ -21,7 +21,7 @@ struct Passage: ~Copyable {
         do throws(KafkaError) {
             consumer = try Consumer.open(
                 own.merging(properties) { $1 }, topics: [PreloadedTopic.name],
-                batchMax: Pipeline.batchMax, start: { _ in .earliest })
+                batchMax: Pipeline.batchMax, start: { _ in .at(0) })
         } catch {
             throw BenchError(error.description)
         }

@@ -241,14 +241,20 @@ import Testing
         var next = [Int64](repeating: 0, count: 12)
         var count = 0
         var outOfOrder = 0
+        var ahead = 0
         var batches = 0
         var paused: Int?
         let end = ContinuousClock.now + .seconds(60)
         while count < total, ContinuousClock.now < end {
-            let got = try consumer.poll(milliseconds: 100) { record, _, payload, _ in
+            let got = try consumer.poll(milliseconds: 100) { record, _, payload, coming in
                 if record.offset != next[record.partition] { outOfOrder += 1 }
                 next[record.partition] = record.offset + 1
                 guard let index = payload.map(text).flatMap({ Int($0) }) else { return }
+                // What comes soon is a later record of the same partition.
+                if let later = coming.map(text).flatMap({ Int($0) }) {
+                    ahead += 1
+                    if later <= index || later % 12 != index % 12 { outOfOrder += 1 }
+                }
                 if seen[index] { outOfOrder += 1 }
                 seen[index] = true
             }
@@ -266,6 +272,7 @@ import Testing
             }
         }
         #expect(count == total && outOfOrder == 0 && !seen.contains(false))
+        #expect(ahead > total / 2, "\(ahead) were lent ahead")
         #expect(consumer.holes.count == 0)
         #expect(consumer.close() == .closed)
     }
