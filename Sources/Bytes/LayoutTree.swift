@@ -90,7 +90,7 @@ package struct LayoutTree: Sendable {
     private var steps: [Step] = []
     private var notes: [Note] = []
     private var first = -1
-    /// Numbers, as `Place` says; it lies at a multiple of 64 bytes.
+    /// Numbers, as `Place` says; it lies at a multiple of sixteen bytes.
     private var room: [SIMD16<Float>]
     /// By eight numbers: their scales, the lowest values and the highest.
     private var targets: [SIMD8<Double>] = []

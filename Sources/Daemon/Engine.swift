@@ -376,7 +376,8 @@ private struct Refusals {
     /// What to say of them when the ledger takes writes again.
     mutating func end(at now: Instant) -> Fields {
         defer { self = Refusals() }
-        return ["refused": count, "for": max(.zero, now - began).short]
+        let seconds = max(.zero, now - began).components.seconds
+        return ["refused": count, "for": Duration.seconds(seconds).short]
     }
 }
 
