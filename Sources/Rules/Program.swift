@@ -25,6 +25,8 @@ struct CompiledRule {
     let isShadow: Bool
     let blamesSilent: Bool
     let leaves: Range<Int>
+    /// Judged at turns instead of at all steps.
+    var isPatient = false
 }
 
 /// One node of a condition; children lie side by side.
@@ -107,8 +109,6 @@ struct CompiledLeaf {
     var season: Int32 = -1
     /// The bit of its mark where no value sets it; -1 without one.
     var mark: Int16 = -1
-    /// The bit that says that it learns and must be asked; -1 without one.
-    var learningMark: Int16 = -1
     /// Its number among the comparisons of labels.
     var comparison: Int32 = -1
     /// The calendar that its hours go by; -1 for UTC.
@@ -118,6 +118,17 @@ struct CompiledLeaf {
 }
 
 extension CompiledLeaf {
+    /// How often at most it can change its mind, milliseconds; 0 for at any time.
+    fileprivate var patience: Int64 {
+        switch kind {
+        case .duration: duration.least
+        case .cusum: cusum.every
+        case .seasonal: seasonal.every
+        case .anomaly: anomaly.every
+        default: 0
+        }
+    }
+
     /// How long each slice of its window is; 0 where it has none.
     fileprivate var slice: Int64 {
         switch kind {
@@ -225,6 +236,8 @@ struct Program {
     /// By word: rules that are judged at steps, and those of them on devices; by kind and word: those
     /// on groups, of the kinds that have any.
     private(set) var stepMask: [UInt64] = []
+    /// By word: those of them that are judged at turns only.
+    private(set) var patientMask: [UInt64] = []
     private(set) var deviceMask: [UInt64] = []
     private(set) var groupMasks: [UInt64] = []
     private(set) var groupKinds: [CohortKind] = []
@@ -237,7 +250,7 @@ struct Program {
     /// Marks of leaves that count faults.
     private(set) var countMarks: [Int16] = []
     /// Leaves that compare with peers.
-    private(set) var peerLeaves: [Int] = []
+    private(set) var peerLeaves: [PeerLeaf] = []
     private var rootInWork = 0
     private var groupInWork: CohortKind?
     private var gateInWork: Gates = []
@@ -274,7 +287,14 @@ struct Program {
             return a == b ? left < right : a < b
         }
         link(book)
+        findPatient()
         index()
+    }
+
+    struct PeerLeaf {
+        let leaf: Int
+        /// Its rule is judged at turns only.
+        let isPatient: Bool
     }
 
     /// Sets of rules, for evaluation to cut across.
@@ -286,11 +306,13 @@ struct Program {
         stepMask = [UInt64](repeating: 0, count: words)
         tickMask = [UInt64](repeating: 0, count: Vocabulary.groupsMax * words)
         tickLanes = [UInt16](repeating: 0, count: Vocabulary.groupsMax * rules.count)
+        patientMask = stepMask
         deviceMask = stepMask
         groupMasks = [UInt64](repeating: 0, count: CohortKind.allCases.count * words)
         for step in steps {
             let bit = UInt64(1) << UInt64(step % 64)
             stepMask[step / 64] |= bit
+            if rules[step].isPatient { patientMask[step / 64] |= bit }
             if let kind = rules[step].group {
                 groupMasks[kind.rawValue * words + step / 64] |= bit
             } else {
@@ -331,7 +353,11 @@ struct Program {
         self.uses = LaneUses(
             uses, planes: planes, masks: tickMask, words: words, blocks: registerGroups)
         countMarks = leaves.filter { $0.kind == .count && $0.mark >= 0 }.map(\.mark)
-        peerLeaves = leaves.indices.filter { leaves[$0].kind == .peer && leaves[$0].mark >= 0 }
+        peerLeaves = rules.flatMap { rule in
+            rule.leaves.filter {
+                leaves[$0].kind == .peer && (leaves[$0].mark >= 0 || leaves[$0].peer.frozenOffset)
+            }.map { PeerLeaf(leaf: $0, isPatient: rule.isPatient) }
+        }
     }
 
     /// Larger things are judged first: they explain the smaller.
@@ -359,6 +385,36 @@ struct Program {
                     sources[target].append(source)
                 }
             }
+        }
+    }
+
+    /// Rules that wait for a minute at least, and explain nothing that is judged more often.
+    private mutating func findPatient() {
+        for index in steps {
+            rules[index].isPatient =
+                max(rules[index].hold, patience(of: rules[index].root)) >= Program.patienceMin
+        }
+        while let index = steps.first(where: { index in
+            rules[index].isPatient && targets[index].contains { !rules[$0].isPatient }
+        }) {
+            rules[index].isPatient = false
+        }
+    }
+
+    /// What waits for so many milliseconds does not mind a turn more.
+    private static let patienceMin: Int64 = 60_000
+
+    /// For how long a condition waits by itself before it holds, at least; milliseconds.
+    private func patience(of index: Int) -> Int64 {
+        let node = nodes[index]
+        let children = children(of: node)
+        switch node.kind {
+        case .held: return max(node.hold, patience(of: Int(node.first)))
+        case .all: return children.map { patience(of: $0) }.max() ?? 0
+        case .any, .atLeast: return children.map { patience(of: $0) }.min() ?? 0
+        case .gated, .members: return patience(of: Int(node.first))
+        case .not: return 0
+        case .leaf: return leaves[Int(node.leaf)].patience
         }
     }
 
@@ -588,7 +644,6 @@ extension Program {
             compiled.peerSlot = Int32(peerSlots)
             peerSlots += 1
             if test.frozenOffset {
-                compiled.isExhaustive = true
                 compiled.time = takeTimes(1, nil)
                 compiled.number = takeNumbers(3, nil)
             }
@@ -655,9 +710,6 @@ extension Program {
             guard !leaf.isOptional else { return nil }
             leaf.mark = marks.give(isSet: leaf.kind != .peer && leaf.kind != .mismatch)
             if leaf.kind == .mismatch { comparisons[Int(leaf.comparison)].mark = leaf.mark }
-            if leaf.peer.frozenOffset, leaf.mark >= 0 {
-                leaf.learningMark = marks.give(isSet: false)
-            }
             return leaf.mark < 0 ? nil : Marks.bit(leaf.mark)
         default:
             guard leaf.register >= 0, let range = leaf.range else { return nil }

@@ -10,8 +10,6 @@ struct Reject {
     var held: Range<Int> = 0..<0
     /// The same in the times of the group.
     var heldInGroup: Range<Int> = 0..<0
-    /// The clause of leaves that still learn, of which one is enough; -1 for none.
-    var learning: Int32 = -1
     /// The whole condition is silence of at least so many milliseconds; 0 where it is not.
     var silence: Int64 = 0
     /// And of no more than so many, beyond so many intervals of the device; 0 for no such limit.
@@ -35,8 +33,6 @@ struct Admission {
     let local: Int32
     let firstClause: Int32
     let clauseEnd: Int32
-    /// The clause of those that learn; -1 for none.
-    let learning: Int32
     let firstHeld: Int32
     let heldEnd: Int32
 
@@ -59,7 +55,6 @@ struct Admission {
             Int32(reject.clauses.lowerBound), Int32(reject.clauses.upperBound)
         )
         (firstHeld, heldEnd) = (Int32(reject.held.lowerBound), Int32(reject.held.upperBound))
-        learning = reject.learning
     }
 
     /// Times of devices say since when a part of it holds.
@@ -82,7 +77,7 @@ extension Program {
         reject.clauses = clauses.count..<clauses.count + own.count
         clauses += own
         // While a time runs, all of it is evaluated.
-        if reject.held.isEmpty, reject.heldInGroup.isEmpty, reject.learning < 0 {
+        if reject.held.isEmpty, reject.heldInGroup.isEmpty {
             let others = needed.compactMap(\.first)
             reject.others = clauses.count..<clauses.count + others.count
             clauses += others
@@ -125,12 +120,6 @@ extension Program {
                 // It counts from where its limit is passed to where it is not.
                 if inGroup { times.group.append(leaf.time) } else { times.device.append(leaf.time) }
                 if leafMarks[Int(node.leaf)] == nil { reject.isAlways = true }
-            } else if leaf.kind == .peer, leaf.learningMark >= 0 {
-                if reject.learning < 0 {
-                    reject.learning = Int32(clauses.count)
-                    clauses.append(.zero)
-                }
-                clauses[Int(reject.learning)] |= Marks.bit(leaf.learningMark)
             } else {
                 reject.isAlways = true
             }
@@ -177,7 +166,7 @@ extension Program {
         }
     }
 
-    private func children(of node: CompiledNode) -> Range<Int> {
+    func children(of node: CompiledNode) -> Range<Int> {
         Int(node.first)..<Int(node.first) + Int(node.count)
     }
 

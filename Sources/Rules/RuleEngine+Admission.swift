@@ -34,9 +34,8 @@ extension RuleEngine {
         guard admission.kind == .byMarks else { return admission.kind == .always }
         for clause in Int(admission.firstClause)..<Int(admission.clauseEnd)
         where !has(clause, bits) {
-            // What was true for a while must be seen to end; who learns must learn.
-            return admission.learning >= 0 && has(Int(admission.learning), bits)
-                || isHeld(admission, device)
+            // What was true for a while must be seen to end.
+            return isHeld(admission, device)
         }
         return true
     }
@@ -156,7 +155,9 @@ struct Agenda {
 }
 
 extension RuleEngine {
-    mutating func prepareAgenda(_ now: Int64, _ detection: borrowing Detection) {
+    mutating func prepareAgenda(
+        _ now: Int64, isTurn: Bool, _ detection: borrowing Detection
+    ) {
         agenda.clear(words: program.words) { detection.cohorts.count($0) }
         agenda.isNewMinute = agenda.minute != now / 60_000
         agenda.minute = now / 60_000
@@ -169,18 +170,20 @@ extension RuleEngine {
             gates[device] = present
             admit(device)
         }
-        watchPeers(now, detection)
-        gatherReady(detection)
+        watchPeers(now, isTurn: isTurn, detection)
+        gatherReady(isTurn: isTurn, detection)
     }
 
     /// One walk over what devices are ready for.
-    private mutating func gatherReady(_ detection: borrowing Detection) {
+    private mutating func gatherReady(isTurn: Bool, _ detection: borrowing Detection) {
         var held = exchange(&agenda.asked, with: [])
         defer { agenda.asked = held }
         let (words, first) = (program.words, agenda.first)
         let devices = detection.devices.span
         for word in 0..<words {
-            let stepMask = program.stepMask[word]
+            let stepMask =
+                isTurn
+                ? program.stepMask[word] : program.stepMask[word] & ~program.patientMask[word]
             let deviceMask = program.deviceMask[word]
             let masks = program.groupKinds.map {
                 (kind: $0, rules: program.groupMasks[$0.rawValue &* words &+ word])

@@ -9,12 +9,14 @@ struct WatchedPeers {
         let leaf: Int
         let kind: CohortKind
         let index: Int32
+        /// Looked at at turns only.
+        let isPatient: Bool
         /// Those that find no cohort that their rule would rather have.
         var judged: [Int32] = []
         /// Some value lay far enough from another: marks may be set.
         var isMarked = false
-        /// Some of them have no offset from the others yet.
-        var isLearning = true
+        /// Some of them have no offset from the others yet, and the leaf wants one.
+        var isLearning: Bool
     }
 
     var cohorts: [Cohort] = []
@@ -29,13 +31,20 @@ extension RuleEngine {
     /// The width of a cohort is a bound on how far any member lies from the median, and costs one
     /// look at each; where that is not enough the median and the deviation are found, and who lies
     /// beyond the limit by them is marked.
-    mutating func watchPeers(_ now: Int64, _ detection: borrowing Detection) {
+    mutating func watchPeers(
+        _ now: Int64, isTurn: Bool, _ detection: borrowing Detection
+    ) {
         guard !program.peerLeaves.isEmpty else { return }
         if watchedPeers.version != detection.cohorts.version { findPeers(detection) }
-        for place in watchedPeers.cohorts.indices {
+        for place in watchedPeers.cohorts.indices
+        where isTurn || !watchedPeers.cohorts[place].isPatient {
             let leaf = program.leaves[watchedPeers.cohorts[place].leaf]
             let kind = watchedPeers.cohorts[place].kind
             let index = watchedPeers.cohorts[place].index
+            if isTurn, watchedPeers.cohorts[place].isLearning {
+                learnOffsets(place, leaf, now, detection)
+            }
+            guard leaf.mark >= 0 else { continue }
             let width = width(leaf, kind, index, now, detection)
             let isWide = leaf.mayDiffer(width.low, width.high)
             if isWide || watchedPeers.cohorts[place].isMarked {
@@ -51,9 +60,6 @@ extension RuleEngine {
                         clearMark(leaf.mark, Int(device))
                     }
                 }
-            }
-            if leaf.learningMark >= 0, watchedPeers.cohorts[place].isLearning {
-                watchLearning(place, leaf, now)
             }
         }
     }
@@ -74,35 +80,23 @@ extension RuleEngine {
         return peers.median > 0 && leaf.bound.holds(value / peers.median, isFiring: false)
     }
 
-    private mutating func watchLearning(_ place: Int, _ leaf: CompiledLeaf, _ now: Int64) {
-        var isLearning = false
-        for device in watchedPeers.cohorts[place].judged {
-            if isLearned(leaf, Int(device), watchedPeers.cohorts[place].index, now) {
-                clearMark(leaf.learningMark, Int(device))
-            } else {
-                isLearning = true
-                setMark(leaf.learningMark, Int(device))
-            }
-        }
-        watchedPeers.cohorts[place].isLearning = isLearning
-    }
-
     private mutating func findPeers(_ detection: borrowing Detection) {
         watchedPeers.version = detection.cohorts.version
         watchedPeers.cohorts.removeAll(keepingCapacity: true)
-        for index in program.peerLeaves {
-            let leaf = program.leaves[index]
+        for peers in program.peerLeaves {
+            let leaf = program.leaves[peers.leaf]
             var places: [Int: Int] = [:]
             for device in 0..<deviceCount {
                 clearMark(leaf.mark, device)
-                clearMark(leaf.learningMark, device)
                 guard let (kind, cohort) = cohort(of: leaf, device, detection) else { continue }
                 let key = Int(cohort) * CohortKind.allCases.count + kind.rawValue
                 let place = places[key] ?? watchedPeers.cohorts.count
                 if place == watchedPeers.cohorts.count {
                     places[key] = place
                     watchedPeers.cohorts.append(
-                        WatchedPeers.Cohort(leaf: index, kind: kind, index: cohort))
+                        WatchedPeers.Cohort(
+                            leaf: peers.leaf, kind: kind, index: cohort,
+                            isPatient: peers.isPatient, isLearning: leaf.peer.frozenOffset))
                 }
                 watchedPeers.cohorts[place].judged.append(Int32(device))
             }
@@ -141,6 +135,71 @@ extension RuleEngine {
     }
 }
 
+// How far a device always lies from its peers.
+extension RuleEngine {
+    /// Takes one more comparison into the offsets of a cohort that are still learned.
+    ///
+    /// An offset is the mean of the first half hour among the peers, then frozen, because one that
+    /// moves absorbs the drift that is looked for. Nothing is learned from a device in an incident.
+    private mutating func learnOffsets(
+        _ place: Int, _ leaf: CompiledLeaf, _ now: Int64, _ detection: borrowing Detection
+    ) {
+        let (kind, cohort) = (watchedPeers.cohorts[place].kind, watchedPeers.cohorts[place].index)
+        let peers = agreement(leaf, kind, cohort, now, detection, offsets: false)
+        var isLearning = false
+        for device in watchedPeers.cohorts[place].judged {
+            let device = Int(device)
+            guard !isLearned(leaf, device, cohort, now) else { continue }
+            isLearning = true
+            let register = device * program.registerGroups * 16 + Int(leaf.register)
+            guard let peers, gates[device] & leaf.required.rawValue == leaf.required.rawValue,
+                !detection.isHeld(device), isPresent(leaf, device, register, now, detection)
+            else { continue }
+            learnOffset(leaf, valueAt(register) - peers.median, device, cohort, now)
+        }
+        watchedPeers.cohorts[place].isLearning = isLearning
+    }
+
+    private mutating func learnOffset(
+        _ leaf: CompiledLeaf, _ distance: Float, _ device: Int, _ cohort: Int32, _ now: Int64
+    ) {
+        guard !distance.isNaN else { return }
+        let time = device * devicePool.timeStride + Int(leaf.time)
+        let number = device * devicePool.numberStride + Int(leaf.number)
+        if devicePool.times[time] == .min || devicePool.numbers[number + 2] != Float(cohort) {
+            devicePool.times[time] = now
+            devicePool.numbers[number] = 0
+            devicePool.numbers[number + 1] = 0
+            devicePool.numbers[number + 2] = Float(cohort)
+        }
+        devicePool.numbers[number] += distance
+        devicePool.numbers[number + 1] += 1
+    }
+
+    /// Whether the offset of a device stands.
+    ///
+    /// Compared at less than half of the turns, as when a backlog is read whose partitions are apart
+    /// in time, it goes on learning: a few comparisons are worth no offset.
+    func isLearned(_ leaf: CompiledLeaf, _ device: Int, _ cohort: Int32, _ now: Int64) -> Bool {
+        let began = devicePool.times[device * devicePool.timeStride + Int(leaf.time)]
+        return began != .min && now - began >= 1_800_000
+            && knownOffset(leaf, device, cohort) != nil
+    }
+
+    /// The offset of a device from its peers where others may rely on it.
+    func knownOffset(_ leaf: borrowing CompiledLeaf, _ device: Int, _ cohort: Int32) -> Float? {
+        let number = device * devicePool.numberStride + Int(leaf.number)
+        let count = devicePool.numbers[number + 1]
+        guard count >= Self.comparisonsMin, devicePool.numbers[number + 2] == Float(cohort) else {
+            return nil
+        }
+        return devicePool.numbers[number] / count
+    }
+
+    /// Half of the turns of the half hour in which an offset is learned.
+    private static let comparisonsMin = Float(1_800_000 / RuleEngine.turnMilliseconds / 2)
+}
+
 // Who is compared with whom, and what they agree on.
 extension RuleEngine {
     mutating func peer(
@@ -153,12 +212,9 @@ extension RuleEngine {
         else { return .unknown }
         var own = value
         if leaf.peer.frozenOffset {
-            guard let peers = agreement(leaf, kind, cohort, now, detection, offsets: false) else {
-                return .unknown
-            }
-            guard let offset = offset(leaf, value, device, cohort, now, peers, detection) else {
-                return .unknown
-            }
+            guard isLearned(leaf, device, cohort, now),
+                let offset = knownOffset(leaf, device, cohort)
+            else { return .unknown }
             own -= offset
         }
         guard
@@ -204,53 +260,6 @@ extension RuleEngine {
         else { return nil }
         return (kind, index)
     }
-
-    /// The offset of a device from its peers: the mean of its first half hour among them, then
-    /// frozen, because one that moves absorbs the drift that is looked for.
-    private mutating func offset(
-        _ leaf: CompiledLeaf, _ value: Float, _ device: Int, _ cohort: Int32, _ now: Int64,
-        _ peers: Peers, _ detection: borrowing Detection
-    ) -> Float? {
-        let time = device * devicePool.timeStride + Int(leaf.time)
-        let number = device * devicePool.numberStride + Int(leaf.number)
-        let isNew =
-            devicePool.times[time] == .min || devicePool.numbers[number + 2] != Float(cohort)
-        if isNew {
-            devicePool.times[time] = now
-            devicePool.numbers[number] = 0
-            devicePool.numbers[number + 1] = 0
-            devicePool.numbers[number + 2] = Float(cohort)
-        }
-        guard isLearned(leaf, device, cohort, now) else {
-            devicePool.numbers[number] += value - peers.median
-            devicePool.numbers[number + 1] += 1
-            return nil
-        }
-        return devicePool.numbers[number] / devicePool.numbers[number + 1]
-    }
-
-    /// Whether the offset of a device stands.
-    ///
-    /// Compared at less than half of the steps, as when a backlog is read whose partitions are apart
-    /// in time, it goes on learning: a few comparisons are worth no offset.
-    func isLearned(_ leaf: CompiledLeaf, _ device: Int, _ cohort: Int32, _ now: Int64) -> Bool {
-        let began = devicePool.times[device * devicePool.timeStride + Int(leaf.time)]
-        return began != .min && now - began >= 1_800_000
-            && knownOffset(leaf, device, cohort) != nil
-    }
-
-    /// The offset of a device from its peers where others may rely on it.
-    func knownOffset(_ leaf: borrowing CompiledLeaf, _ device: Int, _ cohort: Int32) -> Float? {
-        let number = device * devicePool.numberStride + Int(leaf.number)
-        let count = devicePool.numbers[number + 1]
-        guard count >= Self.comparisonsMin, devicePool.numbers[number + 2] == Float(cohort) else {
-            return nil
-        }
-        return devicePool.numbers[number] / count
-    }
-
-    /// Half of the steps of the half hour in which an offset is learned.
-    private static let comparisonsMin: Float = 180
 
     /// Whether a value is of the time at which peers are compared.
     ///

@@ -33,8 +33,9 @@ extension RuleEngine {
         retire(now, &detection, directory)
         giveUpAwaited(now, detection)
         lookAtLabels(now, detection, directory)
-        prepareAgenda(now, detection)
-        for index in program.steps {
+        let isTurn = isTurn(now, detection)
+        prepareAgenda(now, isTurn: isTurn, detection)
+        for index in program.steps where isTurn || !program.rules[index].isPatient {
             if let group = program.rules[index].group {
                 listGroups(index, group, now, detection)
                 for place in agenda.subjects.indices {
@@ -51,6 +52,12 @@ extension RuleEngine {
         }
         stepEvents(now, detection, directory)
         releaseEmptyGroups(now, &detection, directory)
+    }
+
+    /// Whether what can wait is judged at this step.
+    private func isTurn(_ now: Int64, _ detection: borrowing Detection) -> Bool {
+        let last = now - detection.settings.stepMilliseconds
+        return now / RuleEngine.turnMilliseconds != last / RuleEngine.turnMilliseconds
     }
 
     private func moment(

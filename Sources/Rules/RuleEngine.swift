@@ -87,6 +87,8 @@ package struct RuleEngine: ~Copyable {
         (Int64(registers[place].seen) + RuleEngine.firstSecond) * 1_000
     }
 
+    /// How often rules are judged that wait for a minute at least, and offsets from peers learned.
+    static let turnMilliseconds: Int64 = 15_000
     /// Steps made up for at most after a jump of event time; ten minutes of them.
     static let stepsMax: Int64 = 120
     /// Shadow findings kept for whoever asks; older ones give way.
