@@ -135,13 +135,13 @@ public struct LaneRegisters: ~Copyable {
     /// is the one at `due`, or there are more rows to feed somebody with than `fed` has place for.
     /// Times are seconds since `epoch`.
     ///
-    /// - Returns: which row that is and whether it changed a mark, or the end of the range; and how
-    ///   many rows up to there stand in `fed` because somebody is fed with them.
+    /// - Returns: which row that is, or the end of the range; how many rows up to there stand in `fed`
+    ///   because somebody is fed with them; and the lanes of which that row changed a mark.
     package mutating func store(
         _ rows: Span<ScoredRow>, _ lanes: Span<SIMD16<Float>>, in range: Range<Int>, due: Int,
         _ uses: LaneUses, epoch: Int64, gapMax: Int32, marks: inout [SIMD4<UInt64>],
         gates: [UInt16], ready: [UInt64], fed: inout [UInt32]
-    ) -> (row: Int, fed: Int, isMarked: Bool) {
+    ) -> (row: Int, fed: Int, marked: UInt16) {
         precondition(!fed.isEmpty, "no place for rows to feed somebody with")
         precondition(range.upperBound <= min(rows.count, lanes.count), "rows that are not there")
         let room = uses.blocks == 0 ? Int.max : count / 16 / uses.blocks
@@ -179,7 +179,7 @@ public struct LaneRegisters: ~Copyable {
                 }
             }
         }
-        return (found.row, found.fed, found.is_marked != 0)
+        return (found.row, found.fed, found.marked)
     }
 
     /// How many rows ahead the registers of a row are asked for.

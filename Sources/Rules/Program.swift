@@ -232,6 +232,8 @@ struct Program {
     private(set) var words = 1
     /// By rule, and by place of a node that asks members.
     private(set) var admissions: [Admission] = []
+    /// Which of them what changes on a device may let through.
+    private(set) var reach = Reach()
     private(set) var memberAdmissions: [Admission] = []
     /// By word: rules that are judged at steps, and those of them on devices; by kind and word: those
     /// on groups, of the kinds that have any.
@@ -303,6 +305,7 @@ struct Program {
         silenceMin = .max
         admissions = rules.indices.map { Admission(rejects[$0], of: rules[$0]) }
         memberAdmissions = memberRejects.map { Admission($0) }
+        reach = Reach(admissions, words: words, clauses: clauses, planes: marks.planes)
         stepMask = [UInt64](repeating: 0, count: words)
         tickMask = [UInt64](repeating: 0, count: Vocabulary.groupsMax * words)
         tickLanes = [UInt16](repeating: 0, count: Vocabulary.groupsMax * rules.count)

@@ -1,3 +1,6 @@
+import RollingStatistics
+import Telemetry
+
 /// What must be so before a rule is evaluated on a subject on which it is idle.
 struct Reject {
     /// Something counts or learns at each turn, or nothing is known: always evaluated.
@@ -59,6 +62,82 @@ struct Admission {
 
     /// Times of devices say since when a part of it holds.
     var isHeld: Bool { firstHeld < heldEnd }
+}
+
+/// Which rules a mark or a gate of a device may let through, one bit for each.
+struct Reach {
+    /// By word: all rules.
+    private(set) var all: [UInt64] = []
+    /// By word, then by mark, by gate, and by metric group and lane.
+    private var ofMark: [UInt64] = []
+    private var ofGate: [UInt64] = []
+    private var ofLane: [UInt64] = []
+
+    private static let marks = 256
+    private static let gates = 16
+    private static let lanes = Vocabulary.groupsMax * 16
+
+    init() {}
+
+    init(_ admissions: [Admission], words: Int, clauses: [Marks.Bits], planes: [[LanePlane]]) {
+        all = [UInt64](repeating: 0, count: words)
+        ofMark = [UInt64](repeating: 0, count: words * Reach.marks)
+        ofGate = [UInt64](repeating: 0, count: words * Reach.gates)
+        ofLane = [UInt64](repeating: 0, count: words * Reach.lanes)
+        for (rule, admission) in admissions.enumerated() {
+            let (word, bit) = (rule / 64, UInt64(1) << UInt64(rule % 64))
+            all[word] |= bit
+            for clause in Int(admission.firstClause)..<Int(admission.clauseEnd) {
+                for mark in 0..<Reach.marks where Marks.has(Int16(mark), clauses[clause]) {
+                    ofMark[word * Reach.marks + mark] |= bit
+                }
+            }
+            for gate in 0..<Reach.gates
+            where (admission.required | admission.refused) & (1 << UInt16(gate)) != 0 {
+                ofGate[word * Reach.gates + gate] |= bit
+            }
+        }
+        for word in 0..<words {
+            for (group, planes) in planes.enumerated() {
+                for plane in planes {
+                    for lane in 0..<16 where plane.lanes & (1 << UInt16(lane)) != 0 {
+                        ofLane[word * Reach.lanes + group * 16 + lane] |=
+                            ofMark[word * Reach.marks + Int(plane.word) * 16 + lane]
+                    }
+                }
+            }
+        }
+    }
+
+    func rules(marks: Marks.Bits, in word: Int) -> UInt64 {
+        var rules: UInt64 = 0
+        for quarter in 0..<4 {
+            var left = marks[quarter]
+            while left != 0 {
+                rules |= ofMark[word * Reach.marks + quarter * 64 + left.trailingZeroBitCount]
+                left &= left - 1
+            }
+        }
+        return rules
+    }
+
+    func rules(gates: UInt16, in word: Int) -> UInt64 {
+        Reach.union(ofGate, at: word * Reach.gates, gates)
+    }
+
+    func rules(lanes: UInt16, of group: Int, in word: Int) -> UInt64 {
+        Reach.union(ofLane, at: word * Reach.lanes + group * 16, lanes)
+    }
+
+    private static func union(_ table: [UInt64], at first: Int, _ bits: UInt16) -> UInt64 {
+        var rules: UInt64 = 0
+        var left = bits
+        while left != 0 {
+            rules |= table[first + left.trailingZeroBitCount]
+            left &= left - 1
+        }
+        return rules
+    }
 }
 
 extension Program {

@@ -11,21 +11,52 @@ extension RuleEngine {
     /// on groups, that this member may be a reason for it to hold. Asked whenever any of the three
     /// changed, which is seldom.
     mutating func admit(_ device: Int) {
+        for word in 0..<program.words { admit(device, to: .max, in: word) }
+    }
+
+    /// The same after marks of some lanes of a metric group changed.
+    mutating func admit(_ device: Int, lanes: UInt16, of group: Int) {
+        for word in 0..<program.words {
+            admit(device, to: program.reach.rules(lanes: lanes, of: group, in: word), in: word)
+        }
+    }
+
+    /// The same after a gate was opened or shut.
+    mutating func setGates(_ new: UInt16, _ device: Int) {
+        let changed = gates[device] ^ new
+        gates[device] = new
+        for word in 0..<program.words {
+            admit(device, to: program.reach.rules(gates: changed, in: word), in: word)
+        }
+    }
+
+    /// The same for one rule.
+    mutating func admit(_ device: Int, to rule: Int) {
+        admit(device, to: 1 << UInt64(rule % 64), in: rule / 64)
+    }
+
+    private mutating func admit(_ device: Int, marks changed: Marks.Bits) {
+        for word in 0..<program.words {
+            admit(device, to: program.reach.rules(marks: changed, in: word), in: word)
+        }
+    }
+
+    /// The same for some rules of a word; those that are not there let nothing through.
+    private mutating func admit(_ device: Int, to rules: UInt64, in word: Int) {
+        var left = rules & program.reach.all[word]
+        guard left != 0 else { return }
         let gates = gates[device]
         let bits = marks[device]
         let phases = device * deviceStates.stride
-        var found: UInt64 = 0
-        for (index, rule) in program.admissions.enumerated() {
+        var found = ready[device * program.words + word] & ~left
+        while left != 0 {
+            let rule = program.admissions[word * 64 + left.trailingZeroBitCount]
             let isBusy = rule.local >= 0 && deviceStates.phases[phases + Int(rule.local)] != 0
             let isOpen = gates & rule.required == rule.required && gates & rule.refused == 0
-            if isBusy || isOpen && mayHold(rule, bits, device) {
-                found |= 1 << UInt64(index % 64)
-            }
-            if index % 64 == 63 || index == program.admissions.count - 1 {
-                ready[device * program.words + index / 64] = found
-                found = 0
-            }
+            if isBusy || isOpen && mayHold(rule, bits, device) { found |= left & (0 &- left) }
+            left &= left - 1
         }
+        ready[device * program.words + word] = found
     }
 
     /// Whether an idle condition may hold on a device, as far as its marks tell.
@@ -74,14 +105,14 @@ extension RuleEngine {
         let new = bits & ~marks[device]
         guard new[0] | new[1] | new[2] | new[3] != 0 else { return }
         marks[device] |= bits
-        admit(device)
+        admit(device, marks: new)
     }
 
     /// The leaf was asked and said no, and will until it is fed again.
     mutating func clearMark(_ place: Int16, _ device: Int) {
         guard place >= 0, Marks.has(place, marks[device]) else { return }
         marks[device] &= ~Marks.bit(place)
-        admit(device)
+        admit(device, marks: Marks.bit(place))
     }
 
     /// Takes over the registers of all devices, as after another set of rules came.
@@ -166,9 +197,7 @@ extension RuleEngine {
             let lastSeen = detection.devices[device].lastSeen
             if lastSeen <= latest, lastSeen != .min { agenda.silent.append(Int32(device)) }
             let present = detection.devices[device].gates.rawValue
-            guard gates[device] != present else { continue }
-            gates[device] = present
-            admit(device)
+            if gates[device] != present { setGates(present, device) }
         }
         watchPeers(now, isTurn: isTurn, detection)
         gatherReady(isTurn: isTurn, detection)

@@ -35,7 +35,7 @@ extension RuleEngine {
                 continue
             }
             next = found.row + 1
-            judge(found.row, found.isMarked, of: batch, &cursor, detection, directory)
+            judge(found.row, found.marked, of: batch, &cursor, detection, directory)
         }
     }
 
@@ -53,17 +53,15 @@ extension RuleEngine {
     /// A row that was remembered and deserves a look.
     @inline(__always)
     private mutating func judge(
-        _ index: Int, _ isMarked: Bool, of batch: SampleBatch, _ cursor: inout Cursor,
+        _ index: Int, _ marked: UInt16, of batch: SampleBatch, _ cursor: inout Cursor,
         _ detection: borrowing Detection, _ directory: Directory
     ) {
         let row = detection.scores[index]
         let device = Int(row.device)
         let group = Int(row.group)
         let plan = program.plans[group]
-        if isMarked || gates[device] != row.gates {
-            gates[device] = row.gates
-            admit(device)
-        }
+        if marked != 0 { admit(device, lanes: marked, of: group) }
+        if gates[device] != row.gates { setGates(row.gates, device) }
         while cursor.increase < detection.increases.count,
             Int(detection.increases[cursor.increase].row) <= index
         {
@@ -126,7 +124,7 @@ extension RuleEngine {
                 rule.root, device: device, now: moment.time, gates: gates, isFiring: phase >= 2,
                 detection)
         }
-        if isHeld(program.admissions[index], device) != wasHeld { admit(device) }
+        if isHeld(program.admissions[index], device) != wasHeld { admit(device, to: index) }
         // A host that is silent itself says nothing of one of its devices.
         if truth == .yes, rule.hostPresent, !isHostPresent(device, moment.time, detection) {
             truth = .unknown

@@ -75,8 +75,8 @@ struct lanes_tick {
     unsigned short present;
 };
 /// Marks the lanes of a tick that may be beyond the limits of a plane; `within` those that are not.
-/// Returns other than 0 where a mark changed.
-LANES_INLINE int lanes_mark(struct lanes_tick tick, const struct lanes_plane *plane, lanes_int within)
+/// Returns the lanes of which a mark changed.
+LANES_INLINE unsigned short lanes_mark(struct lanes_tick tick, const struct lanes_plane *plane, lanes_int within)
 {
     const unsigned short lanes = tick.present & plane->lanes;
     const unsigned short marks = tick.marks[plane->word];
@@ -84,8 +84,8 @@ LANES_INLINE int lanes_mark(struct lanes_tick tick, const struct lanes_plane *pl
     tick.marks[plane->word] = next;
     return marks ^ next;
 }
-/// Remembers a tick. Returns other than 0 where a mark changed.
-LANES_INLINE int lanes_remember(struct lanes_tick tick)
+/// Remembers a tick. Returns the lanes of which a mark changed.
+LANES_INLINE unsigned short lanes_remember(struct lanes_tick tick)
 {
     const lanes_int weights = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768};
     const lanes_int is_new = ((lanes_int)(int)tick.present & weights) == weights;
@@ -103,7 +103,8 @@ LANES_INLINE int lanes_remember(struct lanes_tick tick)
 
     const lanes_int still = (lanes_int)((unsigned)tick.now - (lanes_unsigned)start);
     const struct lanes_plane *planes = (const struct lanes_plane *)tick.planes;
-    int changed = 0, i = 0;
+    unsigned short changed = 0;
+    int i = 0;
     for (; i < tick.plain_count; i++)
         changed |= lanes_mark(tick, planes + i, (value <= planes[i].low) | (value >= planes[i].high));
     for (; i < tick.planes_count; i++)
@@ -163,12 +164,12 @@ struct lanes_rows {
     /// Rows to look ahead; 0 where the state fits the cache.
     int prefetch;
 };
-/// The first row that deserves a look, and whether a mark changed there; or the end.
+/// The first row that deserves a look, and the lanes of which a mark changed there; or the end.
 struct lanes_found {
     long row;
     /// Rows that were listed.
     long fed;
-    int is_marked;
+    unsigned short marked;
 };
 /// Remembers rows up to and including the first that is not like the others: it changes a mark or the
 /// gates, its device is ready for something, or it fills the list.
@@ -212,7 +213,7 @@ LANES_INLINE struct lanes_found lanes_remember_rows(struct lanes_rows job)
                 .gap = job.gap,
                 .present = row.present,
             };
-            found.is_marked = lanes_remember(tick);
+            found.marked = lanes_remember(tick);
         }
         if (row.present & use.fed) job.fed[fed++] = (unsigned)i;
         found.fed = fed;
@@ -220,7 +221,7 @@ LANES_INLINE struct lanes_found lanes_remember_rows(struct lanes_rows job)
 #pragma clang loop unroll(disable) vectorize(disable)
         for (long word = 0; word < job.words; word++)
             wanted |= job.ready[row.device * job.words + word] & job.masks[(row.group & 15) * job.words + word];
-        if (wanted != 0 || found.is_marked || job.gates[row.device] != row.gates || i >= job.due
+        if (wanted != 0 || found.marked || job.gates[row.device] != row.gates || i >= job.due
             || fed >= job.fed_max)
             return found;
     }
