@@ -95,10 +95,10 @@ extension RuleEngine {
             else {
                 continue
             }
-            let partition = batch.partitions[Int(fault.partition)]
+            let clock = detection.clockOfBatch[Int(fault.partition)]
             if program.countsEvents { remember(fault, device, directory) }
             for rule in program.events {
-                take(fault, rule, device, partition, detection, directory)
+                take(fault, rule, device, clock, detection, directory)
             }
         }
     }
@@ -118,7 +118,7 @@ extension RuleEngine {
     }
 
     private mutating func take(
-        _ fault: SampleBatch.Fault, _ index: Int, _ device: Int, _ partition: Partition,
+        _ fault: SampleBatch.Fault, _ index: Int, _ device: Int, _ clock: Int32,
         _ detection: borrowing Detection, _ directory: Directory
     ) {
         guard let policy = policy(of: index) else { return }
@@ -145,7 +145,7 @@ extension RuleEngine {
             eventStates[key] = state
             return
         }
-        let moment = Moment(time: now, partition: partition, offset: fault.offset)
+        let moment = Moment(time: now, clock: clock, offset: fault.offset)
         add([seen], to: key, &state, policy, moment, detection, directory)
     }
 
@@ -243,11 +243,10 @@ extension RuleEngine {
         guard !eventStates.isEmpty else { return }
         for key in eventStates.keys.sorted() {
             guard var state = eventStates[key], let policy = policy(of: key.rule) else { continue }
-            let clock = Int(detection.devices[key.device].clock)
+            let clock = detection.devices[key.device].clock
             guard clock >= 0 else { continue }
-            let partition = detection.clocks[clock].partition
             if let first = state.deferred.first, now - first.at >= policy.cascade {
-                let moment = Moment(time: now, partition: partition, offset: first.offset)
+                let moment = Moment(time: now, clock: clock, offset: first.offset)
                 let waiting = state.deferred
                 state.deferred = []
                 add(waiting, to: key, &state, policy, moment, detection, directory)
@@ -259,7 +258,7 @@ extension RuleEngine {
                 detection.devices[key.device].lastSeen > state.lastAt,
                 detection.age(of: key.device, at: now) < 300_000
             else { continue }
-            let moment = Moment(time: now, partition: partition, offset: -1)
+            let moment = Moment(time: now, clock: clock, offset: -1)
             eventStates[key] = nil
             clear(key.rule, key.device, moment, "", detection, directory)
         }

@@ -45,7 +45,7 @@ extension RuleEngine {
             since: Instant(milliseconds: since), at: Instant(milliseconds: moment.time),
             severity: rule.severity, tier: rule.tier, symptom: rule.symptom,
             devices: suffering.map { directory.devices[$0].id }, labels: labels, summary: "",
-            partition: moment.partition, offset: moment.offset)
+            partition: detection.partition(of: moment.clock), offset: moment.offset)
         // Nobody knows its name, and yet one is lost: what it costs must not read as nothing.
         for number in 0..<missing.unnamed {
             finding.devices.append("unknown/\(finding.key.subject.name)-\(number + 1)")
@@ -257,7 +257,7 @@ extension RuleEngine {
             severity: worst, tier: state.seen.map { policy[$0.code].tier }.min() ?? entry.tier,
             symptom: entry.symptom, devices: devices.map { directory.devices[$0].id },
             labels: directory.devices[key.device].labels, summary: "",
-            partition: moment.partition, offset: moment.offset)
+            partition: detection.partition(of: moment.clock), offset: moment.offset)
         for (key, value) in rule.labels { finding.labels[key] = value }
         finding.cost = isHard ? .hard : entry.cost
         finding.lostFraction = finding.cost == .hard || finding.cost == .hang ? 1 : 0

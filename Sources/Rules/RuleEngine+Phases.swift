@@ -109,7 +109,7 @@ extension RuleEngine {
         guard var finding = spoken.removeValue(forKey: key) else { return }
         finding.edge = .cleared
         finding.at = Instant(milliseconds: moment.time)
-        finding.partition = moment.partition
+        finding.partition = detection.partition(of: moment.clock)
         finding.offset = moment.offset
         if !reason.isEmpty { finding.summary = reason }
         say(finding, isShadow: rule.isShadow)

@@ -92,7 +92,7 @@ extension RuleEngine {
             let asked = program.tickLanes[Int(row.group) * program.rules.count + rule]
             guard asked & present != 0 else { continue }
             let moment = Moment(
-                time: row.time.milliseconds, partition: batch.partitions[Int(row.partition)],
+                time: row.time.milliseconds, clock: detection.clockOfBatch[Int(row.partition)],
                 offset: row.offset)
             judge(rule, Int(row.device.value), moment, detection, directory)
         }

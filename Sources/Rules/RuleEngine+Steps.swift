@@ -63,10 +63,7 @@ extension RuleEngine {
     private func moment(
         _ now: Int64, _ device: Int, _ detection: borrowing Detection
     ) -> Moment {
-        let clock = Int(detection.devices[device].clock)
-        let partition =
-            clock >= 0 ? detection.clocks[clock].partition : Partition(topic: "", number: 0)
-        return Moment(time: now, partition: partition, offset: -1)
+        Moment(time: now, clock: detection.devices[device].clock, offset: -1)
     }
 
     /// Whether another device of the host was heard of within two of its intervals.
@@ -118,7 +115,7 @@ extension RuleEngine {
     }
 
     /// A gate of a group is open when half of the members that are there pass it.
-    private func isOpen(
+    private mutating func isOpen(
         _ rule: CompiledRule, _ members: [DeviceIndex], _ now: Int64,
         _ detection: borrowing Detection
     ) -> Bool {
@@ -138,12 +135,30 @@ extension RuleEngine {
         return rule.required | rule.refused == 0 || (present > 0 && passing * 2 >= present)
     }
 
-    private func hosts(of members: [DeviceIndex], _ detection: borrowing Detection) -> Int {
-        var found: Set<Int32> = []
+    /// How many hosts the members are on; all that say none count as one.
+    private mutating func hosts(of members: [DeviceIndex], _ detection: borrowing Detection) -> Int
+    {
+        beginHosts(detection)
+        var count = 0
+        var hasNone = false
         for member in members where !detection.devices[Int(member.value)].isRetired {
-            found.insert(detection.devices[Int(member.value)][.host])
+            let host = detection.devices[Int(member.value)][.host]
+            if host < 0 { hasNone = true } else if isNew(host: host) { count += 1 }
         }
-        return found.count
+        return hasNone ? count + 1 : count
+    }
+
+    /// Begins a count of hosts.
+    private mutating func beginHosts(_ detection: borrowing Detection) {
+        stamp += 1
+        while hostStamps.count < detection.cohorts.count(.host) { hostStamps.append(0) }
+    }
+
+    /// Whether a host was not met since the count began.
+    private mutating func isNew(host: Int32) -> Bool {
+        guard hostStamps[Int(host)] != stamp else { return false }
+        hostStamps[Int(host)] = stamp
+        return true
     }
 
     /// A silent device counts to its job for five minutes.
@@ -249,12 +264,10 @@ extension RuleEngine {
         _ isFiring: Bool, _ detection: borrowing Detection
     ) -> Truth {
         var tally = MemberTally()
-        stamp += 1
-        while hostStamps.count < detection.cohorts.count(.host) { hostStamps.append(0) }
+        beginHosts(detection)
         for member in detection.cohorts.members(group, subject) {
             let host = detection.devices[Int(member.value)][.host]
-            guard host >= 0, hostStamps[Int(host)] != stamp else { continue }
-            hostStamps[Int(host)] = stamp
+            guard host >= 0, isNew(host: host) else { continue }
             let truth = evaluate(
                 Int(node.first), .host, host, now, isFiring: isFiring, detection)
             tally.add(truth)
@@ -483,7 +496,7 @@ extension RuleEngine {
         _ kind: CohortKind, _ index: Int32, _ now: Int64, _ detection: borrowing Detection,
         _ directory: Directory
     ) {
-        let moment = Moment(time: now, partition: Partition(topic: "", number: 0), offset: -1)
+        let moment = Moment(time: now, clock: -1, offset: -1)
         for rule in program.rules.indices where program.rules[rule].group == kind {
             let place = Int(index) * groupStates[kind.rawValue].stride + program.rules[rule].local
             guard groupStates[kind.rawValue].phases[place] != 0 else { continue }

@@ -236,9 +236,12 @@ package struct RuleEngine: ~Copyable {
 }
 
 /// A place in time and in the stream, for what is said there.
+///
+/// Made for each subject that is looked at, and so without anything that must be counted.
 struct Moment {
     let time: Int64
-    let partition: Partition
+    /// Of the partition, among those of `Detection`; -1 for none.
+    let clock: Int32
     let offset: Int64
 }
 
