@@ -336,6 +336,7 @@ extension LayoutTree {
         } else if width > 0 {
             missed(text, width, index)
         }
+        steps[index].settle(at: index)
         if width > 0 { found.walk.ordinal &+= 1 }
         return width
     }
@@ -344,7 +345,7 @@ extension LayoutTree {
     private mutating func missed(_ text: Span<UInt8>, _ width: Int, _ index: Int) {
         // The first of all is as good as any.
         if steps[index].kind == Step.question { steps[index].expect(text, width) }
-        guard steps[index].kind == Step.number else { return }
+        guard steps[index].expectsForm else { return }
         // Each message that went by without a miss takes one off.
         let since = Int32(clamping: clock &- notes[index].clock)
         notes[index].misses = max(notes[index].misses &- since, 0) &+ Self.missCost
@@ -379,6 +380,7 @@ extension LayoutTree {
         leaveFree(&found)
         if found.timeInteger >= 0 {
             steps[index].expectTime(text, width)
+            steps[index].settle(at: index)
         }
         return width
     }

@@ -31,12 +31,21 @@ extension Step {
             }
     }
 
+    static var straight: UInt8 { UInt8(lanes_step_straight) }
     static var number: UInt8 { UInt8(lanes_step_number) }
     static var open: UInt8 { UInt8(lanes_step_open) }
     static var question: UInt8 { UInt8(lanes_step_question) }
 
     /// Whether it is one for a number, of any form or of the one that is expected.
     var isNumeric: Bool { slot <= LayoutTree.Slot.time.rawValue }
+
+    /// Whether the number that is expected has a form.
+    var expectsForm: Bool { kind <= Self.number }
+
+    /// Notes where in the tree it stands.
+    mutating func settle(at index: Int) {
+        if kind == Self.number, Int(child) == (index + 1) * Self.size { kind = Self.straight }
+    }
 
     private mutating func set(_ index: Int, _ byte: UInt8, _ more: UInt8) {
         if index < 16 {

@@ -35,8 +35,9 @@ package struct Pipeline: ~Copyable {
     let judging: JudgeThread
     /// Batches that were sent to be judged aside and were not taken yet.
     package private(set) var inWork = 0
-    /// One that is judged, and one that the judge finds when it is done with that.
-    private static let inWorkMax = 2
+    /// Enough that neither thread waits while the system lets the other one wait for a processor,
+    /// which it does for milliseconds; half a megabyte each.
+    static let inWorkMax = 16
 
     /// Messages in a batch at most; who read so many is behind, for more are there.
     ///

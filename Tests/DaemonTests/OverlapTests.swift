@@ -80,26 +80,29 @@ import Testing
         #expect(stage.reading.step.members.values.contains(["nvidia/c"]))
     }
 
-    @Test func `two batches in work land one after the other, each with its own`() throws {
+    @Test func `batches in work land one after the other, each with its own`() throws {
         var stage = try Stage()
-        for (offset, device) in ["a", "b"].enumerated() {
-            stage.read(fault: device, at: Int64(offset))
-            #expect(stage.judge(upTo: [(0, Int64(offset) + 1)], isBehind: true) == nil)
+        let most = Pipeline.inWorkMax
+        for index in 0..<most {
+            stage.read(fault: "\(10 + index)", at: Int64(index))
+            #expect(stage.judge(upTo: [(0, Int64(index) + 1)], isBehind: true) == nil)
         }
-        #expect(stage.reading.pipeline.inWork == 2)
+        #expect(stage.reading.pipeline.inWork == most)
         #expect(stage.offered(of: [0]) == [:])
-        stage.read(fault: "c", at: 2)
+        stage.read(fault: "\(10 + most)", at: Int64(most))
         // Who is behind waits here: the judge has enough to do.
         #expect(stage.reading.take(isBehind: true)?.counts.messages == 1)
         #expect(stage.offered(of: [0]) == [0: 1])
-        #expect(stage.subjects == ["nvidia/a"])
-        #expect(stage.reading.take(isBehind: false)?.counts.messages == 1)
-        #expect(stage.offered(of: [0]) == [0: 2])
-        #expect(stage.subjects == ["nvidia/a", "nvidia/b"])
+        #expect(stage.subjects == ["nvidia/10"])
+        for index in 1..<most {
+            #expect(stage.reading.take(isBehind: false)?.counts.messages == 1)
+            #expect(stage.offered(of: [0]) == [0: Int64(index) + 1])
+            #expect(stage.subjects == (0...index).map { "nvidia/\(10 + $0)" })
+        }
         #expect(stage.reading.take(isBehind: false) == nil)
-        #expect(stage.judge(upTo: [(0, 3)], isBehind: false) != nil)
-        #expect(stage.offered(of: [0]) == [0: 3])
-        #expect(stage.subjects == ["nvidia/a", "nvidia/b", "nvidia/c"])
+        #expect(stage.judge(upTo: [(0, Int64(most) + 1)], isBehind: false) != nil)
+        #expect(stage.offered(of: [0]) == [0: Int64(most) + 1])
+        #expect(stage.subjects == (0...most).map { "nvidia/\(10 + $0)" })
     }
 
     @Test func `positions wait while dead letters are on their way, findings do not`() throws {

@@ -11,6 +11,9 @@ typedef lanes_double lanes_stored_double __attribute__((aligned(8)));
 
 /// What follows the literal of a step.
 enum {
+    /// A number of the form that is expected, and the step behind it is the next in memory, so that
+    /// nothing waits for reading where that is.
+    lanes_step_straight,
     /// A number of the form that is expected.
     lanes_step_number,
     /// A number of any form.
@@ -127,11 +130,17 @@ LANES_INLINE int lanes_follow(struct lanes_walk *walk, const struct lanes_step *
         const struct lanes_step *step = (const struct lanes_step *)(steps + next);
         if (!lanes_fits(place, step)) break;
         const char *end = place + step->advance;
-        if (__builtin_expect(step->kind == lanes_step_number, 1)) {
+        if (__builtin_expect(step->kind <= lanes_step_number, 1)) {
             *digits = lanes_joined(end, step->fraction, step->whole);
             *divisor = step->divisor;
             base |= step->base;
             place = end;
+            if (__builtin_expect(step->kind == lanes_step_straight, 1)) {
+                next += sizeof *step;
+                digits++;
+                divisor++;
+                continue;
+            }
         } else if (step->kind == lanes_step_open) {
             const long width = lanes_number(end, digits, divisor);
             if (width == 0) break;
