@@ -22,6 +22,8 @@ package struct Judged: Sendable {
     /// how many there are.
     package var members: [Entity: [String]] = [:]
     package var tally = Tally()
+    /// That the batch had.
+    var rows = 0
     /// Devices known after it.
     package var devices = 0
     /// The event time that the furthest partition has reached; nil before the first sample.
@@ -72,6 +74,7 @@ struct Judge: ~Copyable {
             watermarks: parcel.watermarks, detection: &detection, directory: &directory)
         judged.members = members(around: judged.findings)
         judged.tally = parcel.batch.tally
+        judged.rows = parcel.batch.rows.count
         judged.devices = directory.count
         if detection.frontier != .min {
             judged.frontier = Instant(milliseconds: detection.frontier)

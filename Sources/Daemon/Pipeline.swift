@@ -35,9 +35,15 @@ package struct Pipeline: ~Copyable {
     let judging: JudgeThread
     /// Batches that were sent to be judged aside and were not taken yet.
     package private(set) var inWork = 0
+    /// Rows of these.
+    private var rowsInWork = 0
     /// Enough that neither thread waits while the system lets the other one wait for a processor,
-    /// which it does for milliseconds; half a megabyte each.
+    /// which it does for milliseconds.
     static let inWorkMax = 16
+    /// As many as that many batches have whose messages fill four each.
+    ///
+    /// Where each fills hundreds, two batches are enough.
+    static let rowsInWorkMax = 65_536
 
     /// Messages in a batch at most; who read so many is behind, for more are there.
     ///
@@ -113,10 +119,16 @@ package struct Pipeline: ~Copyable {
     /// A reader that `isBehind` takes what there is, and waits only where the judge has enough to do;
     /// any other waits until nothing is in work.
     package mutating func take(isBehind: Bool) -> Judged? {
-        let mustWait = !isBehind || inWork >= Pipeline.inWorkMax
+        let mustWait = !isBehind || hasEnough
         guard inWork > 0, let judged = judging.take(waiting: mustWait) else { return nil }
         inWork -= 1
+        rowsInWork -= judged.rows
         return judged
+    }
+
+    /// Whether the judge has so much to do that a reader waits for it.
+    var hasEnough: Bool {
+        inWork >= Pipeline.inWorkMax || inWork > 1 && rowsInWork >= Pipeline.rowsInWorkMax
     }
 
     /// Has the batch judged, and with it time itself.
@@ -130,7 +142,7 @@ package struct Pipeline: ~Copyable {
         caughtUp: [Int], upTo frontier: Instant?, isBehind: Bool
     ) -> Judged? {
         precondition(
-            isBehind ? inWork < Pipeline.inWorkMax : inWork == 0, "take what is in work first")
+            isBehind ? !hasEnough : inWork == 0, "take what is in work first")
         parcel.devices = registry.takeEntries()
         parcel.watermarks.removeAll(keepingCapacity: true)
         if let frontier {
@@ -139,6 +151,7 @@ package struct Pipeline: ~Copyable {
             }
         }
         guard isBehind else { return judging.withJudge { $0.judge(&parcel) } }
+        rowsInWork += parcel.batch.rows.count
         judging.send(&parcel)
         inWork += 1
         return nil

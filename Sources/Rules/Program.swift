@@ -118,7 +118,7 @@ struct CompiledLeaf {
 }
 
 extension CompiledLeaf {
-    /// How often at most it can change its mind, milliseconds; 0 for at any time.
+    /// For how long it waits by itself before it holds, at least, milliseconds; 0 for not at all.
     fileprivate var patience: Int64 {
         switch kind {
         case .duration: duration.least

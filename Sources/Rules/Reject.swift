@@ -73,7 +73,7 @@ struct Reach {
     private var ofGate: [UInt64] = []
     private var ofLane: [UInt64] = []
 
-    private static let marks = 256
+    private static let marks = Marks.wordsMax * 16
     private static let gates = 16
     private static let lanes = Vocabulary.groupsMax * 16
 
@@ -112,24 +112,20 @@ struct Reach {
     func rules(marks: Marks.Bits, in word: Int) -> UInt64 {
         var rules: UInt64 = 0
         for quarter in 0..<4 {
-            var left = marks[quarter]
-            while left != 0 {
-                rules |= ofMark[word * Reach.marks + quarter * 64 + left.trailingZeroBitCount]
-                left &= left - 1
-            }
+            rules |= Reach.union(ofMark, at: word * Reach.marks + quarter * 64, marks[quarter])
         }
         return rules
     }
 
     func rules(gates: UInt16, in word: Int) -> UInt64 {
-        Reach.union(ofGate, at: word * Reach.gates, gates)
+        Reach.union(ofGate, at: word * Reach.gates, UInt64(gates))
     }
 
     func rules(lanes: UInt16, of group: Int, in word: Int) -> UInt64 {
-        Reach.union(ofLane, at: word * Reach.lanes + group * 16, lanes)
+        Reach.union(ofLane, at: word * Reach.lanes + group * 16, UInt64(lanes))
     }
 
-    private static func union(_ table: [UInt64], at first: Int, _ bits: UInt16) -> UInt64 {
+    private static func union(_ table: [UInt64], at first: Int, _ bits: UInt64) -> UInt64 {
         var rules: UInt64 = 0
         var left = bits
         while left != 0 {

@@ -105,6 +105,32 @@ import Testing
         #expect(stage.subjects == (0...most).map { "nvidia/\(10 + $0)" })
     }
 
+    @Test func `of batches with many rows two in work are enough`() throws {
+        let stream = Stream(seed: 4)
+        var pipeline = try pipeline()
+        var rows = 0
+        for batch in 1...4 {
+            pipeline.begin()
+            // Some of these messages cannot be read, the others bring a row or more.
+            let count = batch < 3 ? 10 : Pipeline.rowsInWorkMax
+            for place in 0..<count { try? pipeline.read(stream.messages[place % 300]) }
+            let hadEnough = pipeline.hasEnough
+            #expect(!hadEnough, "batch \(batch)")
+            #expect(pipeline.judge(caughtUp: [], upTo: nil, isBehind: true) == nil)
+        }
+        var hasEnough = pipeline.hasEnough
+        #expect(pipeline.inWork == 4 && hasEnough)
+        while let judged = pipeline.take(isBehind: false) { rows += judged.rows }
+        hasEnough = pipeline.hasEnough
+        #expect(rows >= Pipeline.rowsInWorkMax && !hasEnough)
+        // One alone is never too much, however many rows it has.
+        pipeline.begin()
+        for place in 0..<Pipeline.rowsInWorkMax { try? pipeline.read(stream.messages[place % 300]) }
+        #expect(pipeline.judge(caughtUp: [], upTo: nil, isBehind: true) == nil)
+        hasEnough = pipeline.hasEnough
+        #expect(!hasEnough)
+    }
+
     @Test func `positions wait while dead letters are on their way, findings do not`() throws {
         var stage = try Stage()
         stage.read(fault: "a", at: 0)
