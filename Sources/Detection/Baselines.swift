@@ -20,10 +20,9 @@ extension Detection {
         heldCount += 1
         devices[device].heldSince = max(devices[device].lastSeen, frontier)
         for group in 0..<Vocabulary.groupsMax {
-            let slot = slotOf[device * Vocabulary.groupsMax + group]
-            guard slot >= 0 else { continue }
-            let block = lanes[Int(slot)]
-            kept[slot] = KeptBaseline(mean: block.slowMean, variance: block.slowVariance)
+            guard let slot = slots.slot(of: device, group: group) else { continue }
+            let block = lanes[slot]
+            kept[Int32(slot)] = KeptBaseline(mean: block.slowMean, variance: block.slowVariance)
         }
     }
 
@@ -34,14 +33,15 @@ extension Detection {
         guard devices[device].holds == 0 else { return }
         heldCount -= 1
         for group in 0..<Vocabulary.groupsMax {
-            let slot = slotOf[device * Vocabulary.groupsMax + group]
-            guard slot >= 0, let old = kept.removeValue(forKey: slot) else { continue }
-            var block = lanes[Int(slot)]
+            guard let slot = slots.slot(of: device, group: group),
+                let old = kept.removeValue(forKey: Int32(slot))
+            else { continue }
+            var block = lanes[slot]
             // A lane that came during the incident has nothing else than what it learned in it.
             let known = old.mean .== old.mean
             block.slowMean = block.slowMean.replacing(with: old.mean, where: known)
             block.slowVariance = block.slowVariance.replacing(with: old.variance, where: known)
-            lanes.restore(block, at: Int(slot))
+            lanes.restore(block, at: slot)
         }
     }
 
@@ -58,17 +58,15 @@ extension Detection {
         guard !kept.isEmpty else { return }
         for device in devices.indices where devices[device].holds > 0 && !isHeld(device) {
             for group in 0..<Vocabulary.groupsMax {
-                let slot = slotOf[device * Vocabulary.groupsMax + group]
-                if slot >= 0 { kept[slot] = nil }
+                if let slot = slots.slot(of: device, group: group) { kept[Int32(slot)] = nil }
             }
         }
     }
 
     /// The mean of about the last hour of one metric of a device, without what an incident taught.
     package borrowing func slowMean(of device: Int, _ metric: Metric) -> Float? {
-        let slot = slotOf[device * Vocabulary.groupsMax + metric.group]
-        guard slot >= 0 else { return nil }
-        if let old = kept[slot]?.mean[metric.lane], !old.isNaN { return old }
-        return lanes[Int(slot)].slowMean[metric.lane]
+        guard let slot = slots.slot(of: device, group: metric.group) else { return nil }
+        if let old = kept[Int32(slot)]?.mean[metric.lane], !old.isNaN { return old }
+        return lanes[slot].slowMean[metric.lane]
     }
 }

@@ -2,10 +2,12 @@ package import Fleet
 import RollingStatistics
 package import Telemetry
 
-// The rows of a batch, one after the other.
+// The rows of a batch, from stage to stage: who spoke and when, what of it is new, what follows from
+// that for the device, and into the kernel with it. Each stage goes over many rows in a loop of its
+// own, for one loop over all would have to keep more at hand than a processor has registers.
 extension Detection {
-    /// Applies rows from `cursor` on, up to and including the first that completes a step of event
-    /// time, or to the end of the batch.
+    /// Applies rows from `cursor` on, up to and including those of the first message that completes a
+    /// step of event time, or to the end of the batch.
     ///
     /// - Returns: the rows that were applied.
     package mutating func apply(
@@ -25,10 +27,16 @@ extension Detection {
         directory: inout Directory
     ) -> Range<Int> {
         let first = cursor.row
-        while pass(&batch, &cursor, until: due, &directory) {
-            makeRoom(for: cursor, of: batch)
+        while cursor.row < batch.rows.count && frontier < due {
+            let heard = hear(batch, cursor.row, until: due, &directory)
+            while cursor.row < heard.upperBound {
+                let rows = sort(batch, cursor.row..<heard.upperBound)
+                settle(&batch, rows, &cursor.reading)
+                if needs.zGroups != 0 { measure(rows, batch.lanes) }
+                slots.feed(batch.lanes.span, to: &lanes, parameters)
+                cursor.row = rows.upperBound
+            }
         }
-        flush(batch.lanes)
         return first..<cursor.row
     }
 
@@ -38,140 +46,179 @@ extension Detection {
         return (frontier / settings.stepMilliseconds + 1) * settings.stepMilliseconds
     }
 
-    /// Applies rows for as long as all that they touch is there.
+    /// So many rows go from stage to stage at a time: their columns fit the second-level cache.
+    private static let rowsMax = 1_024
+
+    /// Signs of life, from one message to the next: the rows of one device at one time, side by side.
     ///
-    /// What grows is asked for once here and not for each row: a change of an array in place first
-    /// asks who else holds it, and that was a third of all work.
-    ///
-    /// - Returns: whether room must be made for the next row; false at the end and at a step.
-    private mutating func pass(
-        _ batch: inout SampleBatch, _ cursor: inout Cursor, until due: Int64,
-        _ directory: inout Directory
-    ) -> Bool {
+    /// - Returns: the rows of the messages that were heard; the last one may have completed a step.
+    private mutating func hear(
+        _ batch: borrowing SampleBatch, _ first: Int, until due: Int64, _ directory: inout Directory
+    ) -> Range<Int> {
         // Out of their structs for the time being: a span of one field would lock all of them.
-        let columns = (batch.rows, batch.readings, clockOfBatch, slotOf)
+        let rowsHeld = batch.rows
+        let clockHeld = clockOfBatch
+        var devicesHeld = exchange(&self.devices, with: [])
+        var placesHeld = exchange(&self.places, with: [])
+        defer {
+            self.devices = devicesHeld
+            self.places = placesHeld
+        }
+        let rows = rowsHeld.span
+        let clockOfBatch = clockHeld.span
+        var devices = devicesHeld.mutableSpan
+        var places = placesHeld.mutableSpan
+        let isFar = devices.count * MemoryLayout<DeviceState>.stride > LaneBlocks.cacheBytes / 4
+
+        let last = min(rows.count, first + Detection.rowsMax)
+        var index = first
+        while index < last && frontier < due {
+            let head = rows[index]
+            let device = Int(head.device.value)
+            let time = head.time.milliseconds
+            if isFar, index + 12 < rows.count {
+                devices.prefetch(Int(rows[index + 12].device.value), lines: 2)
+            }
+            var place = LanePlace()
+            if device >= devices.count || Int(head.partition) >= clockOfBatch.count {
+                place.slot = LanePlace.noDevice
+            } else if head.time < .distantPast || head.time > .distantFuture {
+                place.slot = LanePlace.future
+            } else {
+                let lastSeen = devices[device].lastSeen
+                if time > lastSeen {
+                    place.isNewer = true
+                    devices[device].heard(at: time)
+                    if devices[device].isRetired {
+                        devices[device].isRetired = false
+                        rosterChanges &+= 1
+                    }
+                    directory.touch(head.device, at: head.time)
+                }
+                let clock = clockOfBatch[Int(head.partition)]
+                let host = devices[device][.host]
+                // What is older than its device tells of no time that was not there already.
+                if time >= lastSeen, !lastSign.repeats(clock, host, device, time) {
+                    lastSign = Sign(
+                        clock: clock, host: host < 0 ? -2 - Int32(device) : host, time: time)
+                    let interval = Int64(devices[device].interval * 1_000)
+                    if clocks[Int(clock)].observe(
+                        host: lastSign.host, at: time, interval: interval)
+                    {
+                        frontier = max(frontier, clocks[Int(clock)].effective)
+                    }
+                }
+            }
+            places[index] = place
+            place.isNewer = false
+            index += 1
+            while index < rows.count, rows[index].belongs(to: head) {
+                places[index] = place
+                index += 1
+            }
+        }
+        return first..<index
+    }
+
+    /// What of each row is new: it is held against the newest tick of its device and group.
+    ///
+    /// - Returns: the rows up to one that must wait until the kernel is done with those before it.
+    private mutating func sort(
+        _ batch: borrowing SampleBatch, _ range: Range<Int>
+    ) -> Range<Int> {
+        let (rows, values) = (batch.rows, batch.lanes)
+        var placesHeld = exchange(&self.places, with: [])
+        defer { self.places = placesHeld }
+        var places = placesHeld.mutableSpan
+        var next = range.lowerBound
+        while next < range.upperBound {
+            next = slots.sort(
+                rows.span, values.span, &places, in: next..<range.upperBound)
+            guard next < range.upperBound else { break }
+            let (device, group) = (Int(rows[next].device.value), Int(rows[next].group))
+            // One that must wait has a slot.
+            guard slots.slot(of: device, group: group) == nil else { break }
+            slots.add(device: device, group: group)
+            lanes.grow(to: slots.count)
+        }
+        return range.lowerBound..<next
+    }
+
+    /// What follows from rows: increases of counters, shares, what the device does, and the account.
+    private mutating func settle(
+        _ batch: inout SampleBatch, _ range: Range<Int>, _ reading: inout Int
+    ) {
+        var next = range.lowerBound
+        while !settle(&batch, &next, range.upperBound, &reading) {
+            // Two rows of a slot may stand in one batch.
+            let slot = places[next].slot
+            for place in next..<range.upperBound where places[place].slot == slot {
+                places[place].counters = Int32(counters.count)
+            }
+            slots.put(counters: Int32(counters.count), at: Int(slot))
+            counters.append(contentsOf: repeatElement(Counter(), count: 16))
+        }
+    }
+
+    /// - Returns: whether all is done; false at a row whose counters have no place yet.
+    private mutating func settle(
+        _ batch: inout SampleBatch, _ index: inout Int, _ end: Int, _ reading: inout Int
+    ) -> Bool {
+        let (rowsHeld, readingsHeld, placesHeld) = (batch.rows, batch.readings, places)
         var lanesHeld = exchange(&batch.lanes, with: [])
         var scoresHeld = exchange(&self.scores, with: [])
         var devicesHeld = exchange(&self.devices, with: [])
-        var slotsHeld = exchange(&self.slots, with: [])
-        var newestHeld = exchange(&self.newest, with: [])
         var countersHeld = exchange(&self.counters, with: [])
-        var blocksHeld = exchange(&run.blocks, with: [])
-        var timesHeld = exchange(&run.times, with: [])
-        var ticksHeld = exchange(&run.rows, with: [])
-        var countsHeld = exchange(&run.counts, with: [])
+        var tally = batch.tally
         defer {
             batch.lanes = lanesHeld
+            batch.tally = tally
             self.scores = scoresHeld
             self.devices = devicesHeld
-            self.slots = slotsHeld
-            self.newest = newestHeld
             self.counters = countersHeld
-            run.blocks = blocksHeld
-            run.times = timesHeld
-            run.rows = ticksHeld
-            run.counts = countsHeld
         }
-        let rows = columns.0.span
-        let readings = columns.1.span
-        let clockOfBatch = columns.2.span
-        let slotOf = columns.3.span
-        let isFar = slotsHeld.count * LaneBlocks.bytesPerBlock > LaneBlocks.cacheBytes
+        let rows = rowsHeld.span
+        let readings = readingsHeld.span
+        let places = placesHeld.span
         var lanes = lanesHeld.mutableSpan
         var scores = scoresHeld.mutableSpan
         var devices = devicesHeld.mutableSpan
-        var slots = slotsHeld.mutableSpan
-        var newest = newestHeld.mutableSpan
         var counters = countersHeld.mutableSpan
-        var blocks = blocksHeld.mutableSpan
-        var times = timesHeld.mutableSpan
-        var ticks = ticksHeld.mutableSpan
-        var counts = countsHeld.mutableSpan
-        var tally = batch.tally
-        var sign = lastSign
-        defer {
-            batch.tally = tally
-            lastSign = sign
-        }
+        let isFar = slots.count * LaneBlocks.bytesPerBlock > LaneBlocks.cacheBytes
 
-        while cursor.row < rows.count && frontier < due {
-            let index = cursor.row
-            scores[index] = ScoredRow()
-            if isFar { Detection.prefetch(index, rows, slotOf, devices, slots, newest, counters) }
+        while index < end {
+            if isFar, index + 4 < end {
+                counters.prefetch(Int(places[index + 4].counters), lines: 4)
+            }
+            let place = places[index]
             let row = rows[index]
-            let place = Int(row.device.value)
-            let group = Int(row.group)
-            let firstReading = cursor.reading
-            var reading = firstReading
-            while reading < readings.count, Int(readings[reading].row) <= index { reading += 1 }
+            let firstReading = reading
+            var end = reading
+            while end < readings.count, Int(readings[end].row) <= index { end += 1 }
+            guard place.slot >= 0 else {
+                tally.refuse(row, place, values: lanes[index].presence, readings: end - reading)
+                scores[index] = ScoredRow()
+                (index, reading) = (index + 1, end)
+                continue
+            }
             let time = row.time.milliseconds
-            guard place < devices.count, group < Vocabulary.groupsMax,
-                Int(row.partition) < clockOfBatch.count
-            else {
-                // Only a decoder that broke its word gets here; the sum must add up all the same.
-                tally.noDevice += UInt64(row.points)
-                (cursor.row, cursor.reading) = (index + 1, reading)
-                continue
-            }
-            guard row.time >= .distantPast, row.time <= .distantFuture else {
-                tally.future += UInt64(lanes[index].presence.nonzeroBitCount)
-                tally.future += UInt64(reading - firstReading)
-                (cursor.row, cursor.reading) = (index + 1, reading)
-                continue
-            }
-            let slot = Int(slotOf[place * Vocabulary.groupsMax + group])
-            guard slot >= 0, counts[group] < Run.ticksMax,
-                reading == firstReading || slots[slot].counters >= 0
-            else { return true }
-            let wantsZ = needs.zGroups & (1 << UInt16(group)) != 0
-            guard !wantsZ || !slots[slot].isInRun else { return true }
-            (cursor.row, cursor.reading) = (index + 1, reading)
-            guard time >= slots[slot].newest else {
-                tally.late += UInt64(row.points)
-                continue
-            }
-
-            let isNewer = time > devices[place].lastSeen
-            if isNewer {
-                devices[place].heard(at: time)
-                if devices[place].isRetired {
-                    devices[place].isRetired = false
-                    rosterChanges &+= 1
-                }
-                directory.touch(row.device, at: row.time)
-            }
-            let clock = clockOfBatch[Int(row.partition)]
-            let host = devices[place][.host]
-            // The groups of one tick come one after the other: the clock learns nothing from the
-            // second.
-            if !sign.repeats(clock, host, place, time) {
-                sign = Sign(clock: clock, host: host < 0 ? -2 - Int32(place) : host, time: time)
-                let interval = Int64(devices[place].interval * 1_000)
-                if clocks[Int(clock)].observe(host: sign.host, at: time, interval: interval) {
-                    frontier = max(frontier, clocks[Int(clock)].effective)
-                }
-            }
-
-            var given = lanes[index].presence
-            let isEmpty = given == 0 && reading == firstReading
-            let carried = given
-            var repeats = 0
-            if reading > firstReading {
+            let device = Int(row.device.value)
+            let group = Int(row.group)
+            var given = place.carried
+            var repeats = place.again == 0 ? 0 : place.again.nonzeroBitCount
+            if end > firstReading {
+                guard place.counters >= 0 else { return false }
                 let taken = Detection.take(
-                    readings.extracting(firstReading..<reading), Int(slots[slot].counters), time,
-                    index, needs.increases[group], &counters, &lanes, &increases)
+                    readings.extracting(firstReading..<end), Int(place.counters), time, index,
+                    needs.increases[group], &counters, &lanes, &increases)
                 given |= taken.given
-                repeats = taken.repeats
-            }
-            var again: UInt16 = 0
-            if time == slots[slot].newest {
-                again = (lanes[index] .== newest[slot]).bits & carried & slots[slot].presentAtNewest
-                repeats += again.nonzeroBitCount
+                repeats += taken.repeats
+                reading = end
             }
             let points = UInt64(row.points)
-            if repeats > 0 || isEmpty {
+            if repeats > 0 || (given == 0 && end == firstReading) {
                 // A row that brings nothing new is a repeat whole, the parts of its sums included.
-                let isRepeat = repeats == carried.nonzeroBitCount + reading - firstReading
+                let isRepeat = repeats == place.carried.nonzeroBitCount + end - firstReading
                 let duplicates = isRepeat ? points : min(UInt64(repeats), points)
                 tally.duplicate += duplicates
                 tally.applied += points - duplicates
@@ -179,43 +226,25 @@ extension Detection {
                 tally.applied += points
             }
             if group == 0 {
-                given |= devices[place].limits.derive(&lanes, index, given)
+                given |= devices[device].limits.derive(&lanes, index, given)
             } else if group == 1 {
-                devices[place].limits.take(lanes, index, given)
+                devices[device].limits.take(lanes, index, given)
             }
-            let present = given & ~again
-            if time == slots[slot].newest {
-                newest[slot] = lanes[index].over(newest[slot])
-                slots[slot].presentAtNewest |= present
-            } else {
-                newest[slot] = lanes[index]
-                slots[slot].newest = time
-                slots[slot].presentAtNewest = present
-            }
+            let present = given & ~place.again
             if group == 0, present & 1 != 0 {
-                devices[place].feed(busy: lanes.value(in: 0, of: index), at: time)
+                devices[device].feed(busy: lanes.value(in: 0, of: index), at: time)
             }
             // What was heard at this time before changed nothing that gates ask, but for util.busy.
-            if isNewer || group == 0 { devices[place].updateGates(at: time, settings) }
-            guard present != 0 else { continue }
-            scores[index] = ScoredRow(
-                time: time, device: row.device.value, group: row.group, present: present,
-                gates: devices[place].gates.rawValue)
-            if wantsZ {
-                scores[index].z = Int32(zs.count)
-                zs.append(
-                    Detection.z(
-                        of: lanes[index], lanes: self.lanes[slot], kept: kept[Int32(slot)],
-                        floor: parameters[group].floor))
-                slots[slot].isInRun = true
-            }
-            let tick = run.places[group] + Int(counts[group])
-            counts[group] += 1
-            blocks[tick] = UInt32(slot)
-            times[tick] = Int32(truncatingIfNeeded: time)
-            ticks[tick] = UInt32(truncatingIfNeeded: index)
+            if place.isNewer || group == 0 { devices[device].updateGates(at: time, settings) }
+            scores[index] =
+                present == 0
+                ? ScoredRow()
+                : ScoredRow(
+                    time: time, device: row.device.value, group: row.group, present: present,
+                    gates: devices[device].gates.rawValue)
+            index += 1
         }
-        return false
+        return true
     }
 
     /// Turns the readings of one row into increases per second in its lanes.
@@ -231,74 +260,51 @@ extension Detection {
     ) -> (given: UInt16, repeats: Int) {
         var given: UInt16 = 0
         var repeats = 0
-        var elapsed = Elapsed(to: time)
+        // Counters of one row began at the same time, and a division is slow.
+        var since = time
+        var perMillisecond = 0.0
         for place in readings.indices {
+            let reading = readings[place].value
             let lane = Int(readings[place].lane & 15)
-            switch counters[first &+ lane].take(readings[place].value, &elapsed) {
-            case .repeated: repeats += 1
-            case .kept: continue
-            case .rose(let increase):
-                lanes.put(increase.perSecond, in: lane, of: row)
-                let bit = UInt16(1) << UInt16(truncatingIfNeeded: lane)
-                given |= bit
-                guard increase.amount > 0, asked & bit != 0 else { continue }
-                increases.append(
-                    Increase(
-                        row: Int32(row), lane: UInt8(lane), wasReset: increase.wasReset,
-                        amount: increase.amount))
+            let before = counters[first &+ lane]
+            if before.time == time, before.value == reading {
+                repeats &+= 1
+                continue
             }
+            guard reading.isFinite else { continue }
+            counters[first &+ lane] = Counter(reading, at: time)
+            // Two values for one time: the last one stands, and the next increase is measured from it.
+            guard before.time != .min, before.time < time else { continue }
+            if before.time != since {
+                since = before.time
+                perMillisecond = 1 / Double(time &- since)
+            }
+            let wasReset = reading < before.value
+            let amount = wasReset ? reading : reading - before.value
+            lanes.put(Float(amount * perMillisecond * 1_000), in: lane, of: row)
+            let bit = UInt16(1) << UInt16(truncatingIfNeeded: lane)
+            given |= bit
+            guard asked & bit != 0, Float(amount) > 0 else { continue }
+            increases.append(
+                Increase(
+                    row: Int32(row), lane: UInt8(lane), wasReset: wasReset, amount: Float(amount)))
         }
         return (given, repeats)
     }
 
-    /// Asks for the state of rows that are applied soon.
-    @inline(__always)
-    private static func prefetch(
-        _ index: Int, _ rows: Span<SampleBatch.Row>, _ slotOf: Span<Int32>,
-        _ devices: borrowing MutableSpan<DeviceState>, _ slots: borrowing MutableSpan<Slot>,
-        _ newest: borrowing MutableSpan<SIMD16<Float>>,
-        _ counters: borrowing MutableSpan<Counter>
-    ) {
-        if let slot = slot(of: index + 8, rows, slotOf) {
-            devices.prefetch(Int(rows[index + 8].device.value), lines: 2)
-            slots.prefetch(slot)
-            newest.prefetch(slot)
-        }
-        // By now it is known where the counters are.
-        guard let slot = slot(of: index + 3, rows, slotOf), slot < slots.count else { return }
-        counters.prefetch(Int(slots[slot].counters), lines: 4)
-    }
-
-    @inline(__always)
-    private static func slot(
-        of index: Int, _ rows: Span<SampleBatch.Row>, _ slotOf: Span<Int32>
-    ) -> Int? {
-        guard index < rows.count else { return nil }
-        let place =
-            Int(rows[index].device.value) * Vocabulary.groupsMax + Int(rows[index].group)
-        guard place < slotOf.count, slotOf[place] >= 0 else { return nil }
-        return Int(slotOf[place])
-    }
-
-    /// Makes all that a row touches, and empties the run.
-    private mutating func makeRoom(for cursor: Cursor, of batch: borrowing SampleBatch) {
-        flush(batch.lanes)
-        let (index, reading) = (cursor.row, cursor.reading)
-        let place = Int(batch.rows[index].device.value)
-        let group = Int(batch.rows[index].group)
-        run.makeRoom(for: group)
-        if slotOf[place * Vocabulary.groupsMax + group] < 0 {
-            slotOf[place * Vocabulary.groupsMax + group] = Int32(slots.count)
-            slots.append(Slot())
-            newest.append(SIMD16(repeating: .nan))
-            lanes.grow(to: slots.count)
-        }
-        let slot = Int(slotOf[place * Vocabulary.groupsMax + group])
-        let hasReadings =
-            reading < batch.readings.count && Int(batch.readings[reading].row) <= index
-        if hasReadings, slots[slot].counters < 0 {
-            slots[slot].counters = Int32(counters.count)
-            counters.append(contentsOf: repeatElement(Counter(), count: 16))
+    /// Measures rows against their baselines, where a rule asks, before the kernel moves these.
+    private mutating func measure(_ range: Range<Int>, _ values: [SIMD16<Float>]) {
+        for index in range where places[index].slot >= 0 {
+            let slot = places[index].slot
+            let group = Int(scores[index].group)
+            guard scores[index].present != 0, needs.zGroups & (1 << UInt16(group)) != 0 else {
+                continue
+            }
+            scores[index].z = Int32(zs.count)
+            zs.append(
+                Detection.z(
+                    of: values[index], lanes: lanes[Int(slot)], kept: kept[slot],
+                    floor: parameters[group].floor))
         }
     }
 
@@ -313,18 +319,6 @@ extension Detection {
             block.slowVariance = block.slowVariance.replacing(with: kept.variance, where: known)
         }
         return (values - block.slowMean) / block.deviation(floor: floor)
-    }
-
-    /// Feeds the run of ticks that was gathered to the kernel, group by group.
-    private mutating func flush(_ values: [SIMD16<Float>]) {
-        for group in 0..<Vocabulary.groupsMax {
-            let range = run.range(group)
-            guard !range.isEmpty else { continue }
-            if needs.zGroups & (1 << UInt16(group)) != 0 {
-                for tick in range { slots[Int(run.blocks[tick])].isInRun = false }
-            }
-            run.feed(group, values, to: &lanes, parameters[group])
-        }
     }
 }
 
@@ -341,154 +335,24 @@ struct Sign {
     }
 }
 
-/// What is known of the newest tick of one group of one device.
-struct Slot {
-    var newest: Int64 = .min
-    /// Where its counters stand; -1 without any.
-    var counters: Int32 = -1
-    var presentAtNewest: UInt16 = 0
-    var isInRun = false
-}
-
-/// The last reading of a counter.
-struct Counter {
-    private var value: Double = .nan
-    private var time: Int64 = .min
-
-    struct Rise {
-        let amount: Float
-        let perSecond: Float
-        let wasReset: Bool
-    }
-
-    enum Outcome {
-        /// The same reading was there already.
-        case repeated
-        /// It tells of no increase yet.
-        case kept
-        case rose(Rise)
-    }
-
-    init() {}
-
+extension SampleBatch.Row {
+    /// Whether it is of the same device at the same time, as the rows of one message are.
     @inline(__always)
-    mutating func take(_ reading: Double, _ elapsed: inout Elapsed) -> Outcome {
-        let now = elapsed.end
-        guard time != now || value != reading else { return .repeated }
-        guard reading.isFinite else { return .kept }
-        let (before, since) = (value, time)
-        (value, time) = (reading, now)
-        // Two values for one time: the last one stands, and the next increase is measured from it.
-        guard since != .min, now > since else { return .kept }
-        let wasReset = reading < before
-        let amount = wasReset ? reading : reading - before
-        return .rose(
-            Rise(
-                amount: Float(amount), perSecond: Float(amount / elapsed.seconds(since: since)),
-                wasReset: wasReset))
+    fileprivate func belongs(to other: SampleBatch.Row) -> Bool {
+        device == other.device && time == other.time && partition == other.partition
     }
 }
 
-/// The seconds up to a moment; counters of one row began at the same time, and a division is slow.
-struct Elapsed {
-    let end: Int64
-    private var since: Int64
-    private var seconds = 0.0
-
-    @inline(__always)
-    init(to end: Int64) { (self.end, since) = (end, end) }
-
-    @inline(__always)
-    mutating func seconds(since time: Int64) -> Double {
-        if time != since { (since, seconds) = (time, Double(end - time) / 1_000) }
-        return seconds
-    }
-}
-
-/// The sizes of a device that shares are of.
-struct Limits {
-    private var memory = Float.nan
-    private var power = Float.nan
-
-    @inline(__always)
-    mutating func take(
-        _ values: borrowing MutableSpan<SIMD16<Float>>, _ index: Int, _ given: UInt16
+extension Tally {
+    /// Counts a row that is not applied.
+    fileprivate mutating func refuse(
+        _ row: SampleBatch.Row, _ place: LanePlace, values: UInt16, readings: Int
     ) {
-        if given & Limits.bit(.memTotal) != 0 {
-            memory = values.value(in: Metric.memTotal.lane, of: index)
+        switch place.slot {
+        case LanePlace.late: late += UInt64(row.points)
+        case LanePlace.future: future += UInt64(values.nonzeroBitCount + readings)
+        // Only a decoder that broke its word gets here; the sum must add up all the same.
+        default: noDevice += UInt64(row.points)
         }
-        if given & Limits.bit(.powerLimit) != 0 {
-            power = values.value(in: Metric.powerLimit.lane, of: index)
-        }
-    }
-
-    /// power.ratio and mem.used_ratio, where the parts are known and the whole was not sent.
-    ///
-    /// - Returns: the lanes that were filled.
-    @inline(__always)
-    func derive(
-        _ values: inout MutableSpan<SIMD16<Float>>, _ index: Int, _ given: UInt16
-    ) -> UInt16 {
-        var filled: UInt16 = 0
-        if given & (Limits.bit(.powerRatio) | Limits.bit(.powerDraw)) == Limits.bit(.powerDraw),
-            power > 0
-        {
-            let draw = values.value(in: Metric.powerDraw.lane, of: index)
-            values.put(draw / power, in: Metric.powerRatio.lane, of: index)
-            filled |= Limits.bit(.powerRatio)
-        }
-        if given & (Limits.bit(.memUsedRatio) | Limits.bit(.memUsed)) == Limits.bit(.memUsed),
-            memory > 0
-        {
-            let used = values.value(in: Metric.memUsed.lane, of: index)
-            values.put(used / memory, in: Metric.memUsedRatio.lane, of: index)
-            filled |= Limits.bit(.memUsedRatio)
-        }
-        return filled
-    }
-
-    @inline(__always)
-    private static func bit(_ metric: Metric) -> UInt16 { 1 << UInt16(metric.lane) }
-}
-
-/// Ticks on their way to the kernel, by group.
-struct Run {
-    /// Ticks of one group that are gathered at most.
-    static let ticksMax = 512
-
-    /// By group; full before its first tick, because there is no room.
-    var counts = [Int](repeating: Run.ticksMax, count: Vocabulary.groupsMax)
-    var blocks: [UInt32] = []
-    var times: [Int32] = []
-    /// Which row of the batch brings the values.
-    var rows: [UInt32] = []
-    /// Where the ticks of a group begin; -1 before its first one.
-    private(set) var places = [Int](repeating: -1, count: Vocabulary.groupsMax)
-
-    /// The ticks that were gathered of one group.
-    func range(_ group: Int) -> Range<Int> {
-        let first = places[group]
-        return first < 0 ? 0..<0 : first..<first + counts[group]
-    }
-
-    mutating func makeRoom(for group: Int) {
-        guard places[group] < 0 else { return }
-        places[group] = blocks.count
-        counts[group] = 0
-        blocks.append(contentsOf: repeatElement(0, count: Run.ticksMax))
-        times.append(contentsOf: repeatElement(0, count: Run.ticksMax))
-        rows.append(contentsOf: repeatElement(0, count: Run.ticksMax))
-    }
-
-    /// Gives the ticks of one group to the kernel, with the values of the batch that they are of.
-    mutating func feed(
-        _ group: Int, _ values: [SIMD16<Float>], to lanes: inout LaneBlocks,
-        _ parameters: LaneParameters
-    ) {
-        let range = range(group)
-        lanes.update(
-            blocks: blocks.span.extracting(range), times: times.span.extracting(range),
-            values: values.span, rows: rows.span.extracting(range), parameters: parameters)
-        counts[group] = 0
     }
 }

@@ -1,7 +1,7 @@
 /// A device by its place in the directory: dense, stable for the life of the process.
 ///
 /// Public, so that it is inlined.
-public struct DeviceIndex: Hashable, Comparable, Codable, Sendable {
+public struct DeviceIndex: Hashable, Comparable, Codable, BitwiseCopyable, Sendable {
     package let value: UInt32
 
     /// The index of a place in the directory.

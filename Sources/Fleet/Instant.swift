@@ -3,7 +3,7 @@
 /// Pure code never asks what time it is: instants come in with the data or as an argument.
 ///
 /// Public, as little else is: what is `package` is never inlined across modules (Swift 6.3.1).
-public struct Instant: Hashable, Comparable, Sendable {
+public struct Instant: Hashable, Comparable, BitwiseCopyable, Sendable {
     package var milliseconds: Int64
 
     /// The instant so many milliseconds after 1970 began.

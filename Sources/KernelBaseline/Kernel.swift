@@ -141,6 +141,12 @@ package func rememberLanes(_ tick: borrowing lanes_tick) -> Bool {
     unsafe lanes_remember(copy tick) != 0
 }
 
+/// Sorts rows up to one that must wait; see `lanes_sort`.
+@inline(never)
+package func sortRows(_ rows: borrowing lanes_sorting) -> Int {
+    unsafe lanes_sort(copy rows)
+}
+
 /// Remembers rows up to one that deserves a look; see `lanes_remember_rows`.
 @inline(never)
 package func rememberRows(_ rows: borrowing lanes_rows) -> lanes_found {

@@ -132,20 +132,28 @@ public struct LaneRegisters: ~Copyable {
     /// not like the others.
     ///
     /// It changed a mark, its gates are not those of its device, its device is ready for something, it
-    /// is the one at `due`, or there are more rows to feed somebody with than `fed` has place for.
-    /// Times are seconds since `epoch`.
+    /// is the one at `due`, or `fed` may have no place for the next one. Times are seconds since
+    /// `epoch`. What leaves gather lies in `numbers` and `times`, so many of each for every device.
     ///
     /// - Returns: which row that is, or the end of the range; how many rows up to there stand in `fed`
-    ///   because somebody is fed with them; and the lanes of which that row changed a mark.
+    ///   because somebody must be fed with them; and the lanes of which that row changed a mark.
     package mutating func store(
         _ rows: Span<ScoredRow>, _ lanes: Span<SIMD16<Float>>, in range: Range<Int>, due: Int,
         _ uses: LaneUses, epoch: Int64, gapMax: Int32, marks: inout [SIMD4<UInt64>],
-        gates: [UInt16], ready: [UInt64], fed: inout [UInt32]
+        gates: [UInt16], ready: [UInt64], numbers: inout [Float], times: [Int64],
+        strides: (numbers: Int, times: Int), fed: inout [FedRow]
     ) -> (row: Int, fed: Int, marked: UInt16) {
-        precondition(!fed.isEmpty, "no place for rows to feed somebody with")
+        precondition(fed.count >= uses.fedMax, "no place for rows to feed somebody with")
         precondition(range.upperBound <= min(rows.count, lanes.count), "rows that are not there")
+        precondition(
+            strides.numbers >= uses.numbers && strides.times >= uses.times,
+            "gatherings that no device has")
         let room = uses.blocks == 0 ? Int.max : count / 16 / uses.blocks
-        let devices = min(marks.count, gates.count, ready.count / uses.words, room)
+        var devices = min(marks.count, gates.count, ready.count / uses.words, room)
+        if uses.numbers > 0 {
+            devices = min(
+                devices, numbers.count / strides.numbers, times.count / strides.times)
+        }
         let far = bytes > LaneBlocks.cacheBytes
         let state = unsafe self.state
         let instructionSet = instructionSet
@@ -154,23 +162,36 @@ public struct LaneRegisters: ~Copyable {
                 unsafe marks.withUnsafeMutableBytes { marks in
                     unsafe gates.withUnsafeBufferPointer { gates in
                         unsafe ready.withUnsafeBufferPointer { ready in
-                            unsafe fed.withUnsafeMutableBufferPointer { fed in
-                                uses.withPointers { asked, planes, masks in
-                                    let job = unsafe lanes_rows(
-                                        state: state, rows: rows.baseAddress,
-                                        lanes: lanes.baseAddress, uses: asked, planes: planes,
-                                        marks: marks.baseAddress?
-                                            .assumingMemoryBound(to: UInt16.self),
-                                        gates: gates.baseAddress, ready: ready.baseAddress,
-                                        masks: masks, words: uses.words, blocks: uses.blocks,
-                                        devices: devices, first: range.lowerBound,
-                                        end: range.upperBound, due: due, epoch: Int(epoch),
-                                        gap: gapMax, fed: fed.baseAddress, fed_max: fed.count,
-                                        prefetch: far ? LaneRegisters.rowsAhead : 0)
-                                    return switch instructionSet {
-                                    case .baseline: unsafe KernelBaseline.rememberRows(job)
-                                    case .v3: unsafe KernelV3.rememberRows(job)
-                                    case .v4: unsafe KernelV4.rememberRows(job)
+                            unsafe numbers.withUnsafeMutableBufferPointer { numbers in
+                                unsafe times.withUnsafeBytes { times in
+                                    unsafe fed.withUnsafeMutableBytes { fed in
+                                        uses.withPointers { asked, planes, gatherings, masks in
+                                            let job = unsafe lanes_rows(
+                                                state: state, rows: rows.baseAddress,
+                                                lanes: lanes.baseAddress, uses: asked,
+                                                planes: planes, gatherings: gatherings,
+                                                numbers: numbers.baseAddress,
+                                                times: times.baseAddress?
+                                                    .assumingMemoryBound(to: Int.self),
+                                                number_stride: strides.numbers,
+                                                time_stride: strides.times,
+                                                marks: marks.baseAddress?
+                                                    .assumingMemoryBound(to: UInt16.self),
+                                                gates: gates.baseAddress, ready: ready.baseAddress,
+                                                masks: masks, words: uses.words,
+                                                blocks: uses.blocks, devices: devices,
+                                                first: range.lowerBound, end: range.upperBound,
+                                                due: due, epoch: Int(epoch), gap: gapMax,
+                                                fed: fed.baseAddress,
+                                                fed_max: fed.count / MemoryLayout<FedRow>.stride
+                                                    - uses.fedMax + 1,
+                                                prefetch: far ? LaneRegisters.rowsAhead : 0)
+                                            return switch instructionSet {
+                                            case .baseline: unsafe KernelBaseline.rememberRows(job)
+                                            case .v3: unsafe KernelV3.rememberRows(job)
+                                            case .v4: unsafe KernelV4.rememberRows(job)
+                                            }
+                                        }
                                     }
                                 }
                             }
@@ -227,7 +248,8 @@ extension Span where Element == SIMD16<Float> {
     package func value(in lane: Int, of index: Int) -> Float {
         precondition(index >= 0 && index < count, "a vector that is not there")
         return unsafe withUnsafeBytes { bytes in
-            unsafe bytes.loadUnaligned(fromByteOffset: index * 64 + (lane & 15) * 4, as: Float.self)
+            unsafe bytes.loadUnaligned(
+                fromByteOffset: index &* 64 &+ (lane & 15) &* 4, as: Float.self)
         }
     }
 }

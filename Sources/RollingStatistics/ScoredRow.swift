@@ -37,15 +37,66 @@ package struct LaneUse: BitwiseCopyable, Sendable {
     let planes: Int32
     /// How many of the planes, the first ones, do not ask how long a value was the same.
     let plain: Int32
-    /// Lanes that somebody is fed with.
+    let firstGathering: Int32
+    let gatherings: Int32
+    /// Lanes that somebody is fed with who does not gather.
     let fed: UInt16
 
-    package init(block: Int, planes: Range<Int>, plain: Int, fed: UInt16) {
+    package init(
+        block: Int, planes: Range<Int>, plain: Int, gatherings: Range<Int> = 0..<0, fed: UInt16
+    ) {
         self.block = Int32(clamping: block)
         firstPlane = Int32(clamping: planes.lowerBound)
         self.planes = Int32(clamping: planes.count)
         self.plain = Int32(clamping: plain)
+        firstGathering = Int32(clamping: gatherings.lowerBound)
+        self.gatherings = Int32(clamping: gatherings.count)
         self.fed = fed
+    }
+}
+
+/// What up to eight leaves gather of the rows of one group, as `lanes_gathering` in C: the sum and the
+/// count of the values within a slice of time.
+package struct LaneGathering: BitwiseCopyable, Sendable {
+    /// Leaves that find place.
+    package static let width = 8
+    /// Numbers that they take of a device: sums, counts, and values below which nothing counts.
+    package static let numbers = 3 * width
+
+    private var lanes = SIMD8<Int32>.zero
+    private var bits = SIMD8<Int32>.zero
+    private var required = SIMD8<Int32>.zero
+    private var refused = SIMD8<Int32>.zero
+    /// Where they stand in the numbers of a device, and where the ends of slices do in its times.
+    package let number: Int32
+    package let time: Int32
+
+    /// One without a leaf, which takes `numbers` numbers and `width` times from these places on.
+    package init(number: Int, time: Int) {
+        self.number = Int32(clamping: number)
+        self.time = Int32(clamping: time)
+    }
+
+    /// Has leaf `place` gather the values of a lane while these gates are open and those are not.
+    package mutating func add(_ place: Int, lane: Int, required: UInt16, refused: UInt16) {
+        lanes[place] = Int32(lane & 15)
+        bits[place] = 1 << Int32(lane & 15)
+        self.required[place] = Int32(required)
+        self.refused[place] = Int32(refused)
+    }
+}
+
+/// A row that somebody must be fed with, as `lanes_fed` in C.
+package struct FedRow: BitwiseCopyable, Equatable, Sendable {
+    /// Its index in the batch.
+    package let row: UInt32
+    package let gathering: UInt16
+    /// The leaves of that gathering whose value begins another slice, bit i; 0 where it is for those
+    /// that do not gather.
+    package let due: UInt16
+
+    package init(row: UInt32 = 0, gathering: UInt16 = 0, due: UInt16 = 0) {
+        (self.row, self.gathering, self.due) = (row, gathering, due)
     }
 }
 
@@ -54,40 +105,61 @@ package struct LaneUses: Sendable {
     /// By group; there are sixteen.
     private let uses: [LaneUse]
     private let planes: [LanePlane]
+    private let gatherings: [LaneGathering]
     /// By group and word: who waits for a row of it, one bit for each.
     private let masks: [UInt64]
     let words: Int
     /// Of each device.
     let blocks: Int
+    /// Numbers and times of each device that gatherings reach.
+    let numbers: Int
+    let times: Int
+    /// How often one row may be listed, at most.
+    package let fedMax: Int
 
     /// Nobody wants any.
     package init() {
         let none = LaneUse(block: -1, planes: 0..<0, plain: 0, fed: 0)
         self.init(
-            [LaneUse](repeating: none, count: 16), planes: [],
+            [LaneUse](repeating: none, count: 16), planes: [], gatherings: [],
             masks: [UInt64](repeating: 0, count: 16), words: 1, blocks: 0)
     }
 
-    package init(_ uses: [LaneUse], planes: [LanePlane], masks: [UInt64], words: Int, blocks: Int) {
+    package init(
+        _ uses: [LaneUse], planes: [LanePlane], gatherings: [LaneGathering] = [], masks: [UInt64],
+        words: Int, blocks: Int
+    ) {
         precondition(uses.count == 16 && masks.count == 16 * words, "not sixteen groups")
         for use in uses {
             precondition(Int(use.block) < blocks, "a block that no device has")
             precondition(use.plain <= use.planes, "more plain planes than planes")
             precondition(Int(use.firstPlane + use.planes) <= planes.count, "planes are missing")
+            precondition(
+                Int(use.firstGathering + use.gatherings) <= gatherings.count,
+                "gatherings are missing")
         }
-        (self.uses, self.planes, self.masks) = (uses, planes, masks)
+        (self.uses, self.planes, self.gatherings, self.masks) = (uses, planes, gatherings, masks)
         (self.words, self.blocks) = (words, blocks)
+        numbers = gatherings.map { Int($0.number) + LaneGathering.numbers }.max() ?? 0
+        times = gatherings.map { Int($0.time) + LaneGathering.width }.max() ?? 0
+        fedMax = 1 + (uses.map { Int($0.gatherings) }.max() ?? 0)
     }
 
     /// Lends the pointers that the kernel wants.
     @safe
     func withPointers<R>(
-        _ body: (UnsafeRawPointer?, UnsafeRawPointer?, UnsafePointer<UInt64>?) -> R
+        _ body: (
+            UnsafeRawPointer?, UnsafeRawPointer?, UnsafeRawPointer?, UnsafePointer<UInt64>?
+        ) -> R
     ) -> R {
         unsafe uses.withUnsafeBytes { uses in
             unsafe planes.withUnsafeBytes { planes in
-                unsafe masks.withUnsafeBufferPointer { masks in
-                    unsafe body(uses.baseAddress, planes.baseAddress, masks.baseAddress)
+                unsafe gatherings.withUnsafeBytes { gatherings in
+                    unsafe masks.withUnsafeBufferPointer { masks in
+                        unsafe body(
+                            uses.baseAddress, planes.baseAddress, gatherings.baseAddress,
+                            masks.baseAddress)
+                    }
                 }
             }
         }

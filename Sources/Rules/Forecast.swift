@@ -8,15 +8,16 @@ import Detection
 enum Forecast {
     /// Whether the line through the means so far reaches the limit in time.
     static func truth(
-        _ test: ForecastTest, _ pool: inout Pool, timeAt: Int, at number: Int
+        _ test: ForecastTest, _ pool: inout Pool, _ slice: Pool.Slice, at number: Int
     ) -> Truth {
         // A line is worth its cost when there is a new point to draw it through.
-        if pool.numbers[number + 2].isNaN {
-            guard pool.times[timeAt] != .min else { return .unknown }
-            let truth = judge(test, pool, pool.times[timeAt], slice(of: test), number)
-            pool.numbers[number + 2] = Float(truth.rawValue)
+        if pool.numbers[number].isNaN {
+            let width = Forecast.slice(of: test)
+            guard let inWork = pool.index(of: slice, every: width) else { return .unknown }
+            let truth = judge(test, pool, inWork, width, number)
+            pool.numbers[number] = Float(truth.rawValue)
         }
-        return Truth(rawValue: UInt8(pool.numbers[number + 2])) ?? .unknown
+        return Truth(rawValue: UInt8(pool.numbers[number])) ?? .unknown
     }
 
     /// Adds a value to the slice that it falls in, each being `width` milliseconds long.
@@ -24,43 +25,25 @@ enum Forecast {
     /// - Returns: whether there is a new point.
     @discardableResult
     static func feed(
-        _ value: Float, _ now: Int64, every width: Int64, _ pool: inout Pool, timeAt: Int,
-        at number: Int
+        _ value: Float, _ now: Int64, every width: Int64, _ pool: inout Pool,
+        _ slice: Pool.Slice, at number: Int
     ) -> Bool {
-        let last = pool.times[timeAt]
-        // A partition that is behind the frontier adds to the slice in work.
-        let isNew = last == .min || now >= (last + 1) * width
-        if isNew { roll(last, to: now / width, &pool, timeAt: timeAt, at: number) }
-        var numbers = pool.numbers.mutableSpan
-        numbers[number] += value
-        numbers[number + 1] += 1
-        return isNew
+        guard let ended = pool.gather(value, at: now, every: width, slice) else { return false }
+        let slices = Int64(Pool.points - 1)
+        if let last = ended.index {
+            pool.numbers[number + 1 + Int(last % slices)] = ended.mean
+            // Slices that were skipped have no mean.
+            for empty in 1..<max(min(now / width - last, slices), 1) {
+                pool.numbers[number + 1 + Int((last + empty) % slices)] = .nan
+            }
+        }
+        pool.numbers[number] = .nan
+        return true
     }
 
     /// How long each slice is, milliseconds.
     static func slice(of test: ForecastTest) -> Int64 {
-        max(test.window / Int64(Pool.points - 3), 1)
-    }
-
-    /// Closes the slice `last`, which was in work, and begins another one.
-    private static func roll(
-        _ last: Int64, to slice: Int64, _ pool: inout Pool, timeAt: Int, at number: Int
-    ) {
-        let slices = Int64(Pool.points - 3)
-        if last != .min {
-            if pool.numbers[number + 1] > 0 {
-                let mean = pool.numbers[number] / pool.numbers[number + 1]
-                pool.numbers[number + 3 + Int(last % slices)] = mean
-            }
-            // Slices that were skipped have no mean.
-            for empty in 1..<max(min(slice - last, slices), 1) {
-                pool.numbers[number + 3 + Int((last + empty) % slices)] = .nan
-            }
-        }
-        pool.times[timeAt] = slice
-        pool.numbers[number] = 0
-        pool.numbers[number + 1] = 0
-        pool.numbers[number + 2] = .nan
+        max(test.window / Int64(Pool.points - 1), 1)
     }
 
     /// Whether the line through the last means reaches the limit in time.
@@ -87,13 +70,13 @@ enum Forecast {
     private static func levelsOff(
         _ test: ForecastTest, _ pool: borrowing Pool, _ slice: Int64, _ number: Int, rises: Bool
     ) -> Bool {
-        let slices = Int64(Pool.points - 3)
+        let slices = Int64(Pool.points - 1)
         var means: [Float] = []
         for group in 0..<3 {
             var sum: Float = 0
             var count: Float = 0
             for back in Int64(1 + 4 * group)..<Int64(5 + 4 * group) where slice - back >= 0 {
-                let y = pool.numbers[number + 3 + Int((slice - back) % slices)]
+                let y = pool.numbers[number + 1 + Int((slice - back) % slices)]
                 guard !y.isNaN else { continue }
                 sum += y
                 count += 1
@@ -112,7 +95,7 @@ enum Forecast {
     static func line(
         _ pool: borrowing Pool, at subject: Int, _ leaf: CompiledLeaf, _ now: Int64
     ) -> (slope: Float, level: Float, fit: Float)? {
-        let width = max(leaf.forecast.window / Int64(Pool.points - 3), 1)
+        let width = max(leaf.forecast.window / Int64(Pool.points - 1), 1)
         let found = points(
             pool, now / width, width, subject * pool.numberStride + Int(leaf.number))
         return found.flatMap { line(through: $0) }
@@ -122,11 +105,11 @@ enum Forecast {
     private static func points(
         _ pool: borrowing Pool, _ slice: Int64, _ width: Int64, _ number: Int
     ) -> [(x: Float, y: Float)]? {
-        let slices = Int64(Pool.points - 3)
+        let slices = Int64(Pool.points - 1)
         var points: [(x: Float, y: Float)] = []
         points.reserveCapacity(Pool.points)
         for back in Swift.stride(from: slices - 1, through: 1, by: -1) where slice - back >= 0 {
-            let y = pool.numbers[number + 3 + Int((slice - back) % slices)]
+            let y = pool.numbers[number + 1 + Int((slice - back) % slices)]
             if !y.isNaN { points.append((-Float(back * width) * 0.001, y)) }
         }
         // Less than two thirds of the window is too little to draw a line through.

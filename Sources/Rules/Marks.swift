@@ -31,9 +31,11 @@ struct Marks {
 
     /// The bit `place` alone.
     static func bit(_ place: Int16) -> Bits {
-        var bits = Bits.zero
-        bits[Int(place) / 64] = 1 << UInt64(place % 64)
-        return bits
+        // Not through memory: a wide load of what was stored in parts waits for the store.
+        let bit = UInt64(1) << UInt64(place & 63)
+        let word = place >> 6
+        return Bits(
+            word == 0 ? bit : 0, word == 1 ? bit : 0, word == 2 ? bit : 0, word == 3 ? bit : 0)
     }
 
     /// Whether the bit `place` is set.

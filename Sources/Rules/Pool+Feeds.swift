@@ -2,54 +2,60 @@ import RollingStatistics
 
 // What leaves count by: each value of their metric, whether or not their rule is judged.
 extension Pool {
-    /// Feeds the lanes of one row to all leaves that wait for them.
-    ///
-    /// - Returns: marks of leaves that must be asked now.
+    /// Feeds rows to all leaves that wait for them and do not gather.
     mutating func feed(
-        _ row: ScoredRow, at index: Int, of lanes: [SIMD16<Float>], _ plan: GroupPlan,
-        _ feeds: [Program.FeedEntry], _ leaves: [CompiledLeaf], _ zs: [SIMD16<Float>]
-    ) -> Marks.Bits {
-        var marks = Marks.Bits.zero
-        let feeds = feeds.span.extracting(Int(plan.firstFeed)..<Int(plan.feedEnd))
-        for place in feeds.indices {
-            let feed = feeds[place]
-            guard row.present & (1 << UInt16(truncatingIfNeeded: feed.lane)) != 0,
-                row.gates & feed.required == feed.required, row.gates & feed.refused == 0
-            else { continue }
-            let value = lanes.span.value(in: Int(feed.lane), of: index)
-            let isNew = self.feed(feed, row, value, leaves, zs)
-            if isNew, feed.mark >= 0 { marks |= Marks.bit(feed.mark) }
+        _ fed: Span<FedRow>, _ scores: Span<ScoredRow>, _ lanes: Span<SIMD16<Float>>,
+        _ plans: Span<GroupPlan>, _ feeds: Span<Program.FeedEntry>, _ zs: Span<SIMD16<Float>>
+    ) {
+        // Out of the struct for the time being: a span of one field would lock all of it.
+        var timesHeld = exchange(&self.times, with: [])
+        var numbersHeld = exchange(&self.numbers, with: [])
+        defer {
+            times = timesHeld
+            numbers = numbersHeld
         }
-        return marks
+        var times = timesHeld.mutableSpan
+        var numbers = numbersHeld.mutableSpan
+        for place in fed.indices where fed[place].due == 0 {
+            let index = Int(fed[place].row)
+            let row = scores[index]
+            let plan = plans[Int(row.group)]
+            for place in Int(plan.firstFeed)..<Int(plan.feedEnd) {
+                let feed = feeds[place]
+                guard row.present & (1 << UInt16(truncatingIfNeeded: feed.lane)) != 0 else {
+                    continue
+                }
+                let time = Int(row.device) &* timeStride &+ Int(feed.time)
+                let number = Int(row.device) &* numberStride &+ Int(feed.number)
+                let value = lanes.value(in: Int(feed.lane), of: index)
+                switch feed.kind {
+                case .steady:
+                    Pool.widen(
+                        value, at: row.time, size: feed.every, &times, time, &numbers, number)
+                case .zscore:
+                    numbers[number] = row.z < 0 ? .nan : zs[Int(row.z)][Int(feed.lane)]
+                case .usual:
+                    let last = times[time]
+                    let seconds = last == .min ? 0 : Float(min(row.time - last, 60_000)) * 0.001
+                    times[time] = row.time
+                    Pool.learn(value, seconds: seconds, window: feed.every, &numbers, number)
+                default: break
+                }
+            }
+        }
     }
 
+    /// Feeds one value to a leaf that gathers, and for which a slice begins.
+    ///
     /// - Returns: whether there is something to ask the leaf about.
-    @inline(__always)
-    private mutating func feed(
-        _ feed: Program.FeedEntry, _ row: ScoredRow, _ value: Float, _ leaves: [CompiledLeaf],
-        _ zs: [SIMD16<Float>]
+    mutating func begin(
+        _ feed: Program.FeedEntry, _ row: ScoredRow, _ value: Float, _ leaves: [CompiledLeaf]
     ) -> Bool {
-        let now = row.time
-        let time = Int(row.device) * timeStride + Int(feed.time)
+        let slice = feed.slice(of: Int(row.device), in: self)
         let number = Int(row.device) * numberStride + Int(feed.number)
-        switch feed.kind {
-        case .steady:
-            widen(value, at: now, size: feed.slice, timeAt: time, numbersAt: number)
-        case .zscore:
-            numbers[number] = row.z < 0 ? .nan : zs[Int(row.z)][Int(feed.lane)]
-        case .forecast:
-            return Forecast.feed(
-                value, now, every: feed.slice, &self, timeAt: time, at: number)
-        case .cusum:
-            return Drift.feed(
-                value, at: now, leaves[Int(feed.leaf)].cusum, &self, timeAt: time, at: number)
-        case .usual:
-            let seconds = times[time] == .min ? 0 : Float(min(now - times[time], 60_000)) * 0.001
-            times[time] = now
-            learn(
-                value, seconds: seconds, window: leaves[Int(feed.leaf)].window, numbersAt: number)
-        default: break
-        }
-        return false
+        return feed.kind == .cusum
+            ? Drift.feed(
+                value, at: row.time, leaves[Int(feed.leaf)].cusum, &self, slice, at: number)
+            : Forecast.feed(value, row.time, every: feed.every, &self, slice, at: number)
     }
 }

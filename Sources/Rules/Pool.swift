@@ -6,8 +6,8 @@ struct Pool {
     static let levels = 4
     /// How many phases were seen, and how long the last eight lasted.
     static let durations = 9
-    /// Sum and count of the slice in work, the last verdict, and the means of the last twenty.
-    static let points = 23
+    /// The last verdict, and the means of the last twenty slices.
+    static let points = 21
 
     let timeStride: Int
     let numberStride: Int
@@ -80,6 +80,52 @@ enum Truth: UInt8 {
 }
 
 extension Pool {
+    /// Where a leaf gathers the values of a slice of time: the end of the one in work among the times,
+    /// and among the numbers its sum, its count, and the value below which nothing counts.
+    struct Slice {
+        let end: Int
+        let sum: Int
+        let count: Int
+        let floor: Int
+
+        init(end: Int, sum: Int, stride: Int) {
+            (self.end, self.sum) = (end, sum)
+            (count, floor) = (sum + stride, sum + 2 * stride)
+        }
+    }
+
+    /// Adds a value to the slice in work, each being `width` milliseconds long, or to the next one; the
+    /// kernel does the same where none begins (`lanes_gather`).
+    ///
+    /// - Returns: the mean of the slice that is over, and its index, where another one begins: NaN and
+    ///   nil where that is the first.
+    mutating func gather(
+        _ value: Float, at time: Int64, every width: Int64, _ slice: Slice
+    ) -> (index: Int64?, mean: Float)? {
+        guard !(value < numbers[slice.floor]) else { return nil }
+        let end = times[slice.end]
+        // What is behind the slice in work adds to it.
+        guard time >= end else {
+            numbers[slice.sum] += value
+            numbers[slice.count] += 1
+            return nil
+        }
+        let ended = (
+            index: index(of: slice, every: width), mean: numbers[slice.sum] / numbers[slice.count]
+        )
+        times[slice.end] = (time / width + 1) * width
+        numbers[slice.sum] = value
+        numbers[slice.count] = 1
+        return ended
+    }
+
+    /// The index of the slice in work; nil before the first one.
+    func index(of slice: Slice, every width: Int64) -> Int64? {
+        times[slice.end] == .min ? nil : times[slice.end] / width - 1
+    }
+}
+
+extension Pool {
     /// How long each slice of a window is.
     static func slice(of window: Int64) -> Int64 { max(window / Int64(slices - 1), 1) }
 
@@ -104,17 +150,22 @@ extension Pool {
 
     /// Widens the range of the slice that `time` falls in, each being `size` long; after a hole as
     /// long as the window, the time after `timeAt` says where the series began anew.
-    mutating func widen(_ value: Float, at time: Int64, size: Int64, timeAt: Int, numbersAt: Int) {
+    @inline(__always)
+    static func widen(
+        _ value: Float, at time: Int64, size: Int64, _ times: inout MutableSpan<Int64>,
+        _ timeAt: Int, _ numbers: inout MutableSpan<Float>, _ numbersAt: Int
+    ) {
         let last = times[timeAt]
-        // Most values fall into the slice of the one before: no division tells that.
-        let isSame = last >= 0 && time >= last &* size && time < (last &+ 1) &* size
-        let slice = isSame ? last : time / size
-        if !isSame {
-            if last == .min || slice - last >= Int64(Pool.slices) { times[timeAt + 1] = time }
-            slide(to: slice, timeAt: timeAt, numbersAt: numbersAt, width: 2)
+        var slice = last
+        // Most values fall into the slice of the one before, or the next: no division tells that.
+        if last < 0 || time < last &* size || time >= (last &+ 1) &* size {
+            let isNext = last >= 0 && time >= last &* size && time < (last &+ 2) &* size
+            slice = isNext ? last &+ 1 : time / size
+            if last == .min || slice - last >= Int64(slices) { times[timeAt + 1] = time }
+            slide(from: last, to: slice, width: 2, &numbers, numbersAt)
+            if slice > last { times[timeAt] = slice }
         }
-        var numbers = numbers.mutableSpan
-        let place = numbersAt + 2 * Pool.slot(slice)
+        let place = numbersAt + 2 * slot(slice)
         let (least, most) = (numbers[place], numbers[place + 1])
         if !(least <= value) { numbers[place] = value }
         if !(most >= value) { numbers[place + 1] = value }
@@ -124,42 +175,58 @@ extension Pool {
     private static func slot(_ slice: Int64) -> Int { Int(slice & Int64(slices - 1)) }
 
     /// Forgets slices that fell out of the window.
-    @inline(__always)
     private mutating func slide(to slice: Int64, timeAt: Int, numbersAt: Int, width: Int) {
         let last = times[timeAt]
         guard slice > last else { return }
         times[timeAt] = slice
-        let passed = last == .min ? Int64(Pool.slices) : min(slice - last, Int64(Pool.slices))
         var numbers = numbers.mutableSpan
+        Pool.slide(from: last, to: slice, width: width, &numbers, numbersAt)
+    }
+
+    @inline(__always)
+    private static func slide(
+        from last: Int64, to slice: Int64, width: Int, _ numbers: inout MutableSpan<Float>,
+        _ numbersAt: Int
+    ) {
+        guard slice > last else { return }
+        let passed = last == .min ? Int64(slices) : min(slice - last, Int64(slices))
         for step in 0..<passed {
-            let first = numbersAt + Pool.slot(slice &- step) * width
+            let first = numbersAt + slot(slice &- step) * width
             for place in first..<first + width { numbers[place] = .nan }
         }
     }
 
     /// Counts seconds for `value` among the values that compete for being usual.
     mutating func learn(_ value: Float, seconds: Float, window: Int64, numbersAt: Int) {
+        var numbers = numbers.mutableSpan
+        Pool.learn(value, seconds: seconds, window: window, &numbers, numbersAt)
+    }
+
+    static func learn(
+        _ value: Float, seconds: Float, window: Int64, _ numbers: inout MutableSpan<Float>,
+        _ numbersAt: Int
+    ) {
         var least = numbersAt
-        var total: Float = 0
-        for place in stride(from: numbersAt, to: numbersAt + 2 * Pool.levels, by: 2) {
+        for place in stride(from: numbersAt, to: numbersAt + 2 * levels, by: 2) {
             if numbers[place].isNaN || numbers[place] == value {
                 numbers[place] = value
                 numbers[place + 1] = (numbers[place + 1].isNaN ? 0 : numbers[place + 1]) + seconds
-                return trim(window, numbersAt)
+                return trim(window, &numbers, numbersAt)
             }
             if numbers[place + 1] < numbers[least + 1] { least = place }
-            total += numbers[place + 1]
         }
         numbers[least] = value
         numbers[least + 1] = seconds
     }
 
-    private mutating func trim(_ window: Int64, _ numbersAt: Int) {
+    private static func trim(
+        _ window: Int64, _ numbers: inout MutableSpan<Float>, _ numbersAt: Int
+    ) {
         var total: Float = 0
-        for place in stride(from: numbersAt, to: numbersAt + 2 * Pool.levels, by: 2)
+        for place in stride(from: numbersAt, to: numbersAt + 2 * levels, by: 2)
         where !numbers[place].isNaN { total += numbers[place + 1] }
         guard total > Float(window) * 0.001 else { return }
-        for place in stride(from: numbersAt, to: numbersAt + 2 * Pool.levels, by: 2) {
+        for place in stride(from: numbersAt, to: numbersAt + 2 * levels, by: 2) {
             numbers[place + 1] *= 0.5
         }
     }

@@ -67,8 +67,8 @@ struct CompiledLeaf {
             }
         }
 
-        /// What is not fed while the gates of its rule are shut.
-        var isFedInGates: Bool { self == .cusum || self == .forecast }
+        /// It gathers the values of slices of time, and those only while the gates of its rule are open.
+        var gathers: Bool { self == .cusum || self == .forecast }
     }
 
     var kind = Kind.threshold
@@ -93,6 +93,11 @@ struct CompiledLeaf {
     /// First places in the pool of its scope; -1 where it keeps nothing.
     var time: Int32 = -1
     var number: Int32 = -1
+    /// Where it gathers: the end of the slice in work among the times; its sum among the numbers, and
+    /// each `sliceStride` on its count and its floor.
+    var sliceEnd: Int32 = -1
+    var sliceSum: Int32 = -1
+    var sliceStride: Int32 = 1
     var absence = AbsenceTest()
     var count = CompiledCount()
     var peer = CompiledPeer()
@@ -118,6 +123,13 @@ struct CompiledLeaf {
 }
 
 extension CompiledLeaf {
+    /// Where it gathers the values of a subject.
+    func slice(of subject: Int, in pool: borrowing Pool) -> Pool.Slice {
+        Pool.Slice(
+            end: subject * pool.timeStride + Int(sliceEnd),
+            sum: subject * pool.numberStride + Int(sliceSum), stride: Int(sliceStride))
+    }
+
     /// For how long it waits by itself before it holds, at least, milliseconds; 0 for not at all.
     fileprivate var patience: Int64 {
         switch kind {
@@ -129,12 +141,13 @@ extension CompiledLeaf {
         }
     }
 
-    /// How long each slice of its window is; 0 where it has none.
-    fileprivate var slice: Int64 {
+    /// How long each slice of its window is, or the window of one that has none.
+    fileprivate var every: Int64 {
         switch kind {
         case .steady: Pool.slice(of: window)
         case .forecast: Forecast.slice(of: forecast)
-        default: 0
+        case .cusum: cusum.every
+        default: window
         }
     }
 }
@@ -189,6 +202,9 @@ struct Program {
     /// What becomes of rows before anybody looks at one of them.
     private(set) var uses = LaneUses()
     private var feedsOf = [[FeedEntry]](repeating: [], count: Vocabulary.groupsMax)
+    /// Leaves that gather, by their gathering and place in it; `width` places for each.
+    private(set) var gathered: [FeedEntry] = []
+    private var gatheringsOf = [[Gathering]](repeating: [], count: Vocabulary.groupsMax)
     /// Compiled rules in the order of steps: the largest scope first.
     var steps: [Int] = []
     var events: [Int] = []
@@ -259,6 +275,13 @@ struct Program {
     private var fedWith: Gates = []
     private var fedWithout: Gates = []
 
+    /// Leaves of one metric group that gather side by side; `LaneGathering.width` of them at most.
+    private struct Gathering {
+        let number: Int
+        let time: Int
+        var entries: [FeedEntry] = []
+    }
+
     struct FeedEntry {
         let leaf: Int32
         let lane: Int32
@@ -269,8 +292,17 @@ struct Program {
         let mark: Int16
         let time: Int32
         let number: Int32
-        /// How long each slice of its window is, where it has slices; milliseconds.
-        let slice: Int64
+        let sliceEnd: Int32
+        let sliceSum: Int32
+        /// How long each slice of its window is, or the window of one that has none; milliseconds.
+        let every: Int64
+
+        /// Where it gathers the values of a device.
+        func slice(of device: Int, in pool: borrowing Pool) -> Pool.Slice {
+            Pool.Slice(
+                end: device * pool.timeStride + Int(sliceEnd),
+                sum: device * pool.numberStride + Int(sliceSum), stride: LaneGathering.width)
+        }
     }
 
     init(_ book: RuleBook, _ vocabulary: inout Vocabulary) {
@@ -334,10 +366,14 @@ struct Program {
             }
         }
         feeds.removeAll()
+        gathered.removeAll()
+        var gatherings: [LaneGathering] = []
         var planes: [LanePlane] = []
         var uses: [LaneUse] = []
         for group in plans.indices {
             let (firstFeed, firstPlane) = (feeds.count, planes.count)
+            let firstGathering = gatherings.count
+            for gathering in gatheringsOf[group] { gatherings.append(place(gathering)) }
             feeds += feedsOf[group]
             let plain = marks.planes[group].filter { !$0.asksStill }
             planes += plain + marks.planes[group].filter(\.asksStill)
@@ -350,17 +386,32 @@ struct Program {
             uses.append(
                 LaneUse(
                     block: registerGroup[group], planes: firstPlane..<planes.count,
-                    plain: plain.count,
+                    plain: plain.count, gatherings: firstGathering..<gatherings.count,
                     fed: plans[group].feedLanes))
         }
         self.uses = LaneUses(
-            uses, planes: planes, masks: tickMask, words: words, blocks: registerGroups)
+            uses, planes: planes, gatherings: gatherings, masks: tickMask, words: words,
+            blocks: registerGroups)
         countMarks = leaves.filter { $0.kind == .count && $0.mark >= 0 }.map(\.mark)
         peerLeaves = rules.flatMap { rule in
             rule.leaves.filter {
                 leaves[$0].kind == .peer && (leaves[$0].mark >= 0 || leaves[$0].peer.frozenOffset)
             }.map { PeerLeaf(leaf: $0, isPatient: rule.isPatient) }
         }
+    }
+
+    /// Leaves of a gathering into the table that rows are fed by.
+    private mutating func place(_ gathering: Gathering) -> LaneGathering {
+        var lanes = LaneGathering(number: gathering.number, time: gathering.time)
+        for place in 0..<LaneGathering.width {
+            // No row is due for a place that is not taken.
+            let entry = gathering.entries[min(place, gathering.entries.count - 1)]
+            gathered.append(entry)
+            guard place < gathering.entries.count else { continue }
+            lanes.add(
+                place, lane: Int(entry.lane), required: entry.required, refused: entry.refused)
+        }
+        return lanes
     }
 
     /// Larger things are judged first: they explain the smaller.
@@ -544,6 +595,33 @@ extension Program {
         return Int32(first)
     }
 
+    /// Takes a place to gather at; leaves of devices do so side by side.
+    private mutating func takeSlice(_ leaf: inout CompiledLeaf, _ group: CohortKind?) {
+        guard group == nil else {
+            leaf.sliceEnd = takeTimes(1, group)
+            leaf.sliceSum = takeNumbers(3, group)
+            return
+        }
+        let width = LaneGathering.width
+        let metrics = leaf.metric.group
+        if gatheringsOf[metrics].last.map({ $0.entries.count == width }) ?? true {
+            gatheringsOf[metrics].append(Gathering(number: deviceNumbers, time: deviceTimes))
+            deviceNumbers += LaneGathering.numbers
+            deviceTimes += width
+        }
+        guard let gathering = gatheringsOf[metrics].last else { return }
+        let place = gathering.entries.count
+        leaf.sliceEnd = Int32(gathering.time + place)
+        leaf.sliceSum = Int32(gathering.number + place)
+        leaf.sliceStride = Int32(width)
+        note(Place(group: nil, isTime: true, first: gathering.time + place, count: 1))
+        for number in stride(
+            from: gathering.number + place, to: gathering.number + 3 * width, by: width)
+        {
+            note(Place(group: nil, isTime: false, first: number, count: 1))
+        }
+    }
+
     private mutating func note(_ place: Place) { takings.append((rootInWork, place)) }
 
     private mutating func register(_ metric: Metric) -> Int32 {
@@ -654,7 +732,7 @@ extension Program {
             compiled.kind = .cusum
             compiled.cusum = test
             compiled.isExhaustive = group != nil
-            compiled.time = takeTimes(1, group)
+            takeSlice(&compiled, group)
             compiled.number = takeNumbers(Drift.numbers, group)
         case .duration(let test):
             compiled.kind = .duration
@@ -669,7 +747,7 @@ extension Program {
             compiled.isExhaustive = group != nil
             compiled.window = test.window
             compiled.required = gateInWork
-            compiled.time = takeTimes(1, group)
+            takeSlice(&compiled, group)
             compiled.number = takeNumbers(Pool.points, group)
         case .seasonal(let test):
             compiled.kind = .seasonal
@@ -743,11 +821,18 @@ extension Program {
 
     /// A leaf that must see each value of its metric, whether or not its rule is judged.
     private mutating func feed(_ leaf: CompiledLeaf) {
-        feedsOf[leaf.metric.group].append(
-            FeedEntry(
-                leaf: Int32(leaves.count), lane: Int32(leaf.metric.lane), kind: leaf.kind,
-                required: leaf.kind.isFedInGates ? fedWith.rawValue : 0,
-                refused: leaf.kind.isFedInGates ? fedWithout.rawValue : 0, mark: leaf.mark,
-                time: leaf.time, number: leaf.number, slice: leaf.slice))
+        let group = leaf.metric.group
+        let entry = FeedEntry(
+            leaf: Int32(leaves.count), lane: Int32(leaf.metric.lane), kind: leaf.kind,
+            required: leaf.kind.gathers ? fedWith.rawValue : 0,
+            refused: leaf.kind.gathers ? fedWithout.rawValue : 0, mark: leaf.mark,
+            time: leaf.time, number: leaf.number, sliceEnd: leaf.sliceEnd,
+            sliceSum: leaf.sliceSum, every: leaf.every)
+        if leaf.kind.gathers {
+            let last = gatheringsOf[group].count - 1
+            gatheringsOf[group][last].entries.append(entry)
+        } else {
+            feedsOf[group].append(entry)
+        }
     }
 }

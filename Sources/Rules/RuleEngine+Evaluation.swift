@@ -155,7 +155,8 @@ extension RuleEngine {
         case .peer:
             return peer(leaf, value, device, now, isFiring, detection)
         case .forecast:
-            return Forecast.truth(leaf.forecast, &devicePool, timeAt: time, at: number)
+            let slice = leaf.slice(of: device, in: devicePool)
+            return Forecast.truth(leaf.forecast, &devicePool, slice, at: number)
         case .duration:
             return duration(leaf, value, now, timeAt: time, at: number, inDevice: true, isFiring)
         case .seasonal:

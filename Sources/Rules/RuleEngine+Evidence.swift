@@ -152,7 +152,7 @@ extension RuleEngine {
         let number = subject * groupPools[kind].numberStride + Int(leaf.number)
         switch leaf.kind {
         case .cusum:
-            let change = groupPools[kind].numbers[number + 6]
+            let change = Drift.departure(groupPools[kind], at: number)
             return Finding.Evidence(
                 name: name, value: Double(change), unit: leaf.cusum.isRelative ? "change" : unit,
                 against: Wording.limit(leaf, unit: unit))

@@ -24,12 +24,9 @@ extension RuleEngine {
             let found = registers.store(
                 detection.scores.span, batch.lanes.span, in: next..<end, due: due, program.uses,
                 epoch: RuleEngine.firstSecond, gapMax: RuleEngine.gapSeconds, marks: &marks,
-                gates: gates, ready: ready, fed: &fed)
-            // Marks that are set thereby ask for no rule before the next step.
-            for place in 0..<found.fed {
-                if isFar, place + 2 < found.fed { prefetch(Int(fed[place + 2]), of: batch) }
-                feed(Int(fed[place]), of: batch, detection)
-            }
+                gates: gates, ready: ready, numbers: &devicePool.numbers, times: devicePool.times,
+                strides: (devicePool.numberStride, devicePool.timeStride), fed: &fed)
+            if found.fed > 0 { feed(found.fed, of: batch, isFar: isFar, detection) }
             guard found.row < end else {
                 next = end
                 continue
@@ -39,15 +36,30 @@ extension RuleEngine {
         }
     }
 
-    @inline(__always)
+    /// Feeds the rows that were listed; marks that are set thereby ask for no rule before the next step.
     private mutating func feed(
-        _ index: Int, of batch: SampleBatch, _ detection: borrowing Detection
+        _ count: Int, of batch: SampleBatch, isFar: Bool, _ detection: borrowing Detection
     ) {
-        let row = detection.scores[index]
-        let new = devicePool.feed(
-            row, at: index, of: batch.lanes, program.plans[Int(row.group)], program.feeds,
-            program.leaves, detection.zs)
-        setMarks(new, Int(row.device))
+        if isFar { for place in 0..<count { prefetch(Int(fed[place].row), of: batch) } }
+        let (fed, scores, zs) = (fed, detection.scores, detection.zs)
+        let (plans, feeds) = (program.plans, program.feeds)
+        devicePool.feed(
+            fed.span.extracting(0..<count), scores.span, batch.lanes.span, plans.span, feeds.span,
+            zs.span)
+        for place in 0..<count where fed[place].due != 0 {
+            let (index, gathering) = (Int(fed[place].row), Int(fed[place].gathering))
+            let row = scores[index]
+            var due = fed[place].due
+            while due != 0 {
+                let feed = program.gathered[
+                    gathering * LaneGathering.width + due.trailingZeroBitCount]
+                due &= due - 1
+                let value = batch.lanes.span.value(in: Int(feed.lane), of: index)
+                if devicePool.begin(feed, row, value, program.leaves) {
+                    setMark(feed.mark, Int(row.device))
+                }
+            }
+        }
     }
 
     /// A row that was remembered and deserves a look.

@@ -295,8 +295,9 @@ extension RuleEngine {
         case .threshold: return Truth(leaf.bound.holds(value, isFiring: isFiring))
         case .rate: return Truth(leaf.bound.holds(value * leaf.amount, isFiring: isFiring))
         case .cusum:
+            let slice = leaf.slice(of: Int(subject), in: groupPools[group.rawValue])
             Drift.feed(
-                value, at: now, leaf.cusum, &groupPools[group.rawValue], timeAt: time, at: number)
+                value, at: now, leaf.cusum, &groupPools[group.rawValue], slice, at: number)
             return Drift.truth(
                 leaf.cusum, groupPools[group.rawValue], at: number, isFiring: isFiring)
         case .usual:
@@ -315,10 +316,11 @@ extension RuleEngine {
                 group: group.rawValue)
         case .forecast:
             let kind = group.rawValue
+            let slice = leaf.slice(of: Int(subject), in: groupPools[kind])
             Forecast.feed(
-                value, now, every: Forecast.slice(of: leaf.forecast), &groupPools[kind],
-                timeAt: time, at: number)
-            return Forecast.truth(leaf.forecast, &groupPools[kind], timeAt: time, at: number)
+                value, now, every: Forecast.slice(of: leaf.forecast), &groupPools[kind], slice,
+                at: number)
+            return Forecast.truth(leaf.forecast, &groupPools[kind], slice, at: number)
         case .seasonal:
             return seasonal(leaf, group, Int(subject), value, now, isFiring, detection)
         case .anomaly:

@@ -63,7 +63,7 @@ package struct RuleEngine: ~Copyable {
     // Scratch, empty between calls.
     var scratch: [Float] = []
     /// Rows of the batch in work that leaves wait for.
-    var fed = [UInt32](repeating: 0, count: 256)
+    var fed: [FedRow]
     var offenders: [Int] = []
     var offenderSince: Int64 = .max
     var hostStamps: [Int64] = []
@@ -109,6 +109,7 @@ package struct RuleEngine: ~Copyable {
         let program = Program(book, &vocabulary)
         self.program = program
         peers = PeerCache(slots: program.peerSlots)
+        fed = [FedRow](repeating: FedRow(), count: max(256, 2 * program.uses.fedMax))
         devicePool = Pool(timeStride: program.deviceTimes, numberStride: program.deviceNumbers)
         deviceStates = StateTable(stride: program.deviceRules)
         groupPools = CohortKind.allCases.map {

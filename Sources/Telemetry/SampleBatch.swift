@@ -6,7 +6,8 @@ package import Fleet
 /// the units of the vocabulary, sentinels and out-of-range values are gone. The same batch is
 /// filled again and again: `removeAll` keeps the memory.
 package struct SampleBatch: Sendable {
-    package struct Row: Sendable {
+    /// In 32 bytes, as `lanes_arrival` in C.
+    package struct Row: BitwiseCopyable, Sendable {
         package let device: DeviceIndex
         package let group: UInt16
         /// Index into `partitions`.

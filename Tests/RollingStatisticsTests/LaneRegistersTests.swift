@@ -143,11 +143,29 @@ import Testing
         planes[1].still = SIMD16(repeating: 30)
         let none = LaneUse(block: -1, planes: 0..<0, plain: 0, fed: 0)
         var asks = [LaneUse](repeating: none, count: 16)
-        asks[0] = LaneUse(block: 1, planes: 0..<2, plain: 1, fed: 1 << 15)
-        asks[1] = LaneUse(block: 0, planes: 2..<3, plain: 1, fed: 0)
+        asks[0] = LaneUse(block: 1, planes: 0..<2, plain: 1, gatherings: 1..<3, fed: 1 << 15)
+        asks[1] = LaneUse(block: 0, planes: 2..<3, plain: 1, gatherings: 0..<1, fed: 0)
         var masks = [UInt64](repeating: 0, count: 32)
         masks[3] = 1 << 40
-        let uses = LaneUses(asks, planes: planes, masks: masks, words: 2, blocks: 2)
+        // One gathering for group 1, two for group 0; their places are three numbers apart.
+        let leaves = (0..<24).map { _ in Leaf(&random) }
+        let gatherings = (0..<3).map { number in
+            var gathering = LaneGathering(number: number * 27, time: number * 9)
+            for place in 0..<8 where number * 8 + place != 13 {
+                let leaf = leaves[number * 8 + place]
+                gathering.add(
+                    place, lane: leaf.lane, required: leaf.required, refused: leaf.refused)
+            }
+            return gathering
+        }
+        let uses = LaneUses(
+            asks, planes: planes, gatherings: gatherings, masks: masks, words: 2, blocks: 2)
+        var numbers = [Float](repeating: 0, count: 4 * 80)
+        for place in numbers.indices where place % 80 % 27 >= 16 {
+            numbers[place] = random.below(2) == 0 ? .nan : 1
+        }
+        var sums = numbers
+        let times = (0..<4 * 28).map { _ in 1_000_000 + Int64(random.below(3_000_000)) }
         var ready = [UInt64](repeating: 0, count: 8)
         // Its second device waits for rows of its second group.
         ready[3] = 1 << 40
@@ -167,13 +185,14 @@ import Testing
             lanes.append(SIMD16(repeating: Float(random.below(3))))
         }
         let due = 300
-        var fed = [UInt32](repeating: 0, count: 7)
+        var fed = [FedRow](repeating: FedRow(), count: 9)
         var next = 0
         while next < rows.count {
-            var listed: [UInt32] = []
+            var listed: [FedRow] = []
             let found = together.store(
                 rows.span, lanes.span, in: next..<rows.count, due: due, uses, epoch: 1_000,
-                gapMax: 300, marks: &marks, gates: gates, ready: ready, fed: &fed)
+                gapMax: 300, marks: &marks, gates: gates, ready: ready, numbers: &numbers,
+                times: times, strides: (80, 28), fed: &fed)
             for index in next..<min(found.row + 1, rows.count) {
                 let row = rows[index]
                 guard row.present != 0 else {
@@ -189,8 +208,30 @@ import Testing
                         planes: planes.span.extracting(row.group == 0 ? 0..<2 : 2..<3),
                         marks: &expected[device])
                 }
-                if row.group == 0, row.present >> 15 != 0 { listed.append(UInt32(index)) }
-                let isAsked = row.group == 1 && device == 1 || listed.count == fed.count
+                for gathering in row.group == 0 ? 1..<3 : row.group == 1 ? 0..<1 : 0..<0 {
+                    var due: UInt16 = 0
+                    for place in 0..<8 where gathering * 8 + place != 13 {
+                        let number = device * 80 + gathering * 27 + place
+                        let leaf = leaves[gathering * 8 + place]
+                        guard leaf.wants(row), !(lanes[index][leaf.lane] < sums[number + 16]) else {
+                            continue
+                        }
+                        if row.time >= times[device * 28 + gathering * 9 + place] {
+                            due |= 1 << UInt16(place)
+                        } else {
+                            sums[number] += lanes[index][leaf.lane]
+                            sums[number + 8] += 1
+                        }
+                    }
+                    guard due != 0 else { continue }
+                    listed.append(
+                        FedRow(row: UInt32(index), gathering: UInt16(gathering), due: due))
+                }
+                if row.group == 0, row.present >> 15 != 0 {
+                    listed.append(FedRow(row: UInt32(index)))
+                }
+                // One row may be listed three times.
+                let isAsked = row.group == 1 && device == 1 || listed.count > fed.count - 3
                 let marked = LaneRegistersTests.lanes(of: before ^ expected[device])
                 let deserves =
                     marked != 0 || isAsked || row.gates != gates[device] || index >= due
@@ -201,9 +242,28 @@ import Testing
             next = found.row + 1
         }
         #expect(marks == expected, "\(set), seed \(seed)")
+        #expect(numbers.map(\.bitPattern) == sums.map(\.bitPattern), "\(set), seed \(seed)")
         for place in 0..<together.count {
             let (one, other) = (together[place], alone[place])
             #expect(one.value.bitPattern == other.value.bitPattern && one.since == other.since)
+        }
+    }
+
+    /// What one leaf gathers.
+    private struct Leaf {
+        let lane: Int
+        let required: UInt16
+        let refused: UInt16
+
+        init(_ random: inout SeededGenerator) {
+            lane = random.below(16)
+            required = random.below(4) == 0 ? 1 : 0
+            refused = random.below(4) == 0 ? 4 : 0
+        }
+
+        func wants(_ row: ScoredRow) -> Bool {
+            row.present & (1 << UInt16(lane)) != 0 && row.gates & required == required
+                && row.gates & refused == 0
         }
     }
 

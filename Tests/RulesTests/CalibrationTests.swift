@@ -62,15 +62,16 @@ import Testing
         var random = SeededGenerator(seed: 1)
         var alarms = 0
         for _ in 0..<200 as Range<Int> {
-            var pool = Pool(timeStride: 1, numberStride: Drift.numbers)
+            var pool = Pool(timeStride: 1, numberStride: Drift.numbers + 3)
             pool.grow(to: 1)
+            let slice = Pool.Slice(end: 0, sum: Drift.numbers, stride: 1)
             var room: Float = 0
             var wasFiring = false
             for interval in 0..<(30 * 288) as Range<Int64> {
                 let day = Float(interval % 288) / 288
                 room += -room / 36 + 0.4 * (2.0 / 36).squareRoot() * Float(random.normal())
                 let value = 62 + 1.2 * Wave.sine(day) + room + 0.1 * Float(random.normal())
-                Drift.feed(value, at: interval * 300_000, test, &pool, timeAt: 0, at: 0)
+                Drift.feed(value, at: interval * 300_000, test, &pool, slice, at: 0)
                 let isFiring =
                     Drift.truth(test, pool, at: 0, isFiring: wasFiring) == .yes
                 if isFiring && !wasFiring { alarms += 1 }

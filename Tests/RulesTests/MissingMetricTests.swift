@@ -48,17 +48,17 @@ import Testing
         let scenario = Scenario(book: try Scenario.shipped())
         let devices = scenario.host("h", devices: 2)
         scenario.play(minutes: 60)
-        scenario.behave([devices[0]], without([.utilTensor, .clockCore, .powerDraw]))
+        scenario.behave([devices[1]], without([.utilTensor, .clockCore, .powerDraw]))
         scenario.play(minutes: 9)
         #expect(scenario.shadow.isEmpty)
         scenario.play(minutes: 4)
         let finding = try #require(scenario.shadow.first { $0.key.rule == "tel-metric-missing" })
-        #expect(finding.key.subject.name == "nvidia/h-0")
+        #expect(finding.key.subject.name == "nvidia/h-1")
         #expect(
             finding.evidence.first?.against
                 == "missing: clock.core, power.draw, power.ratio and 1 more"
         )
-        scenario.behave([devices[0]], Shape.training)
+        scenario.behave([devices[1]], Shape.training)
         scenario.play(minutes: 15)
         #expect(scenario.shadow.last { $0.key.rule == "tel-metric-missing" }?.edge == .cleared)
     }

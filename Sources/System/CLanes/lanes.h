@@ -120,6 +120,45 @@ LANES_INLINE void lanes_ask(const void *address, long size)
     // What begins in the middle of a line ends in another.
     __builtin_prefetch((const char *)address + size - 1, 0, 3);
 }
+/// Eight values, side by side as they lie in memory.
+typedef float lanes_eight __attribute__((ext_vector_type(8), aligned(4)));
+typedef int lanes_eight_int __attribute__((ext_vector_type(8), aligned(4)));
+typedef long lanes_eight_long __attribute__((ext_vector_type(8), aligned(8)));
+/// What up to eight leaves gather of the rows of one group of sixteen lanes; a leaf that is not there
+/// asks for no lane.
+struct lanes_gathering {
+    /// Which lane each looks at, and the bit of that lane.
+    int lanes[8], bits[8];
+    /// Gates that must be open, and that must not.
+    int required[8], refused[8];
+    /// Where they stand in the numbers of a device, and in its times.
+    int number, time;
+} __attribute__((aligned(16)));
+/// Adds the values of a row to the sums of those leaves that have a slice of time in work: `numbers`
+/// has eight sums, eight counts and eight values below which nothing counts; `ends` when each slice is
+/// over. Returns the leaves, one bit for each, whose value begins another slice, and was not added.
+LANES_INLINE unsigned lanes_gather(const struct lanes_gathering *what, const float *values, float *numbers,
+    const long *ends, int present, int gates, long now)
+{
+    lanes_eight value;
+#pragma clang loop unroll(full)
+    for (int i = 0; i < 8; i++) value[i] = values[what->lanes[i] & 15];
+    const lanes_eight_int required = *(const lanes_eight_int *)what->required;
+    const lanes_eight_int none = {0};
+    const lanes_eight_int wanted = ((*(const lanes_eight_int *)what->bits & present) != none)
+        & ((required & gates) == required) & ((*(const lanes_eight_int *)what->refused & gates) == none)
+        & ~(value < *(lanes_eight *)(numbers + 16));
+    const lanes_eight_int over = __builtin_convertvector(*(const lanes_eight_long *)ends <= now, lanes_eight_int);
+    const lanes_eight_int adds = wanted & ~over;
+    lanes_eight *sums = (lanes_eight *)numbers, *counts = (lanes_eight *)(numbers + 8);
+    *sums = adds ? *sums + value : *sums;
+    *counts = adds ? *counts + 1 : *counts;
+    _Bool __attribute__((ext_vector_type(8))) due =
+        __builtin_convertvector(wanted & over, _Bool __attribute__((ext_vector_type(8))));
+    unsigned char bits;
+    __builtin_memcpy(&bits, &due, 1);
+    return bits;
+}
 /// One row of a batch, once it was applied: what is judged.
 struct lanes_row {
     /// Milliseconds.
@@ -133,8 +172,15 @@ struct lanes_use {
     /// Which of the blocks of a device remembers them; negative for none.
     int block;
     int first_plane, planes_count, plain_count;
+    int first_gathering, gatherings_count;
     /// Lanes that somebody is fed with.
     unsigned short fed;
+};
+/// A row that somebody must be fed with: the leaves of a gathering that begin another slice, or where
+/// `due` is 0, those that do not gather.
+struct lanes_fed {
+    unsigned row;
+    unsigned short gathering, due;
 };
 /// Rows to be remembered, and who waits for them; by device, if nothing else is said.
 struct lanes_rows {
@@ -146,6 +192,11 @@ struct lanes_rows {
     /// By group.
     const void *uses;
     const void *planes;
+    /// As `lanes_gathering`, and what the leaves of a device gather.
+    const void *gatherings;
+    float *numbers;
+    const long *times;
+    long number_stride, time_stride;
     /// Sixteen words for each.
     unsigned short *marks;
     const unsigned short *gates;
@@ -158,8 +209,9 @@ struct lanes_rows {
     /// The second that times are counted from.
     long epoch;
     int gap;
-    /// Where rows are listed that bring a lane somebody is fed with, and how many find place.
-    unsigned *fed;
+    /// Where rows are listed that somebody must be fed with, as `lanes_fed`, and how many may be before
+    /// there is no room for all that one row may ask for.
+    void *fed;
     long fed_max;
     /// Rows to look ahead; 0 where the state fits the cache.
     int prefetch;
@@ -177,6 +229,7 @@ LANES_INLINE struct lanes_found lanes_remember_rows(struct lanes_rows job)
 {
     const struct lanes_row *rows = (const struct lanes_row *)job.rows;
     const struct lanes_use *uses = (const struct lanes_use *)job.uses;
+    struct lanes_fed *listed = (struct lanes_fed *)job.fed;
     const long asked_end = job.prefetch > 0 ? job.end - job.prefetch : job.first;
     // Rows of one message have one time.
     long time = job.epoch * 1000;
@@ -191,6 +244,11 @@ LANES_INLINE struct lanes_found lanes_remember_rows(struct lanes_rows job)
             __builtin_prefetch(job.ready + (size_t)next.device * job.words, 0, 3);
             if (use.block >= 0)
                 lanes_ask((const char *)job.state + ((size_t)next.device * job.blocks + use.block) * 192, 192);
+            for (int g = use.first_gathering; g < use.first_gathering + use.gatherings_count; g++) {
+                const struct lanes_gathering *what = (const struct lanes_gathering *)job.gatherings + g;
+                lanes_ask(job.numbers + (size_t)next.device * job.number_stride + what->number, 96);
+                lanes_ask(job.times + (size_t)next.device * job.time_stride + what->time, 64);
+            }
         }
         if (row.present == 0) continue;
         struct lanes_found found = {i, fed, 0};
@@ -215,7 +273,16 @@ LANES_INLINE struct lanes_found lanes_remember_rows(struct lanes_rows job)
             };
             found.marked = lanes_remember(tick);
         }
-        if (row.present & use.fed) job.fed[fed++] = (unsigned)i;
+#pragma clang loop unroll(disable) vectorize(disable)
+        for (int g = use.first_gathering; g < use.first_gathering + use.gatherings_count; g++) {
+            const struct lanes_gathering *what = (const struct lanes_gathering *)job.gatherings + g;
+            const unsigned begun = lanes_gather(what, (const float *)job.lanes + (size_t)i * 16,
+                job.numbers + (size_t)row.device * job.number_stride + what->number,
+                job.times + (size_t)row.device * job.time_stride + what->time,
+                row.present, row.gates, row.time);
+            if (begun) listed[fed++] = (struct lanes_fed){(unsigned)i, (unsigned short)g, (unsigned short)begun};
+        }
+        if (row.present & use.fed) listed[fed++] = (struct lanes_fed){(unsigned)i, 0, 0};
         found.fed = fed;
         unsigned long long wanted = 0;
 #pragma clang loop unroll(disable) vectorize(disable)
@@ -227,6 +294,117 @@ LANES_INLINE struct lanes_found lanes_remember_rows(struct lanes_rows job)
     }
     const struct lanes_found none = {job.end, fed, 0};
     return none;
+}
+/// One row of a batch as it was read.
+struct lanes_arrival {
+    unsigned device;
+    unsigned short group, partition;
+    /// Milliseconds.
+    long time, offset;
+    unsigned short points;
+};
+/// What is known of the newest tick of one group of one device.
+struct lanes_slot {
+    long newest;
+    int counters;
+    /// Lanes that had a value then.
+    unsigned short present;
+    unsigned char in_run;
+};
+/// What a row is to its slot; where it has none, one of the reasons below.
+struct lanes_place {
+    int slot;
+    /// Of the slot.
+    int counters;
+    /// Lanes that it brings values in, and those of them that had the same value at the same time before.
+    unsigned short carried, again;
+    unsigned char is_newer;
+};
+enum { lanes_unsorted = -1, lanes_late = -2, lanes_future = -3, lanes_no_device = -4 };
+/// Rows to be sorted into runs for the kernel, by group.
+struct lanes_sorting {
+    const void *rows;
+    /// By row; and its places, as `lanes_place`.
+    const void *lanes;
+    void *places;
+    /// Sixteen for each device; negative where it never sent that group.
+    const int *slot_of;
+    long devices;
+    /// By slot: as `lanes_slot`, and the newest values.
+    void *slots, *newest;
+    /// By group: `room` blocks, their times, and which row brings the values; and how many there are.
+    unsigned *blocks;
+    int *times;
+    unsigned *sources;
+    long *counts, room;
+    long first, end;
+    /// Groups of which a slot may be in a run only once, bit g.
+    unsigned once;
+    /// Rows to look ahead; 0 where the state fits the cache.
+    int prefetch;
+};
+/// Holds rows against the newest tick of their device and group, and puts them into the run of their
+/// group, in order. Returns the first row that has no slot yet, or must wait until the kernel has fed
+/// on what is in the run; or the end.
+LANES_INLINE long lanes_sort(struct lanes_sorting job)
+{
+    const struct lanes_arrival *rows = (const struct lanes_arrival *)job.rows;
+    struct lanes_place *places = (struct lanes_place *)job.places;
+    struct lanes_slot *slots = (struct lanes_slot *)job.slots;
+    lanes_stored_float *newest = (lanes_stored_float *)job.newest;
+    const long asked_end = job.prefetch > 0 ? job.end - job.prefetch : job.first;
+    for (long i = job.first; i < job.end; i++) {
+        if (i < asked_end) {
+            const struct lanes_arrival *next = rows + i + job.prefetch;
+            if (next->device < (unsigned long)job.devices && next->group < 16) {
+                const long slot = job.slot_of[(size_t)next->device * 16 + next->group];
+                if (slot >= 0) {
+                    __builtin_prefetch(slots + slot, 1, 3);
+                    lanes_ask(newest + slot, 64);
+                }
+            }
+        }
+        struct lanes_place *place = places + i;
+        if (place->slot != lanes_unsorted) continue;
+        const unsigned group = rows[i].group;
+        const long time = rows[i].time;
+        if (group >= 16 || rows[i].device >= (unsigned long)job.devices) {
+            place->slot = lanes_no_device;
+            continue;
+        }
+        const int slot = job.slot_of[(size_t)rows[i].device * 16 + group];
+        if (slot < 0) return i;
+        struct lanes_slot *known = slots + slot;
+        const long count = job.counts[group];
+        if (count >= job.room || known->in_run) return i;
+        if (time < known->newest) {
+            place->slot = lanes_late;
+            continue;
+        }
+        const lanes_float value = ((const lanes_stored_float *)job.lanes)[i];
+        const unsigned short carried = lanes_bits(value == value);
+        unsigned short again = 0;
+        if (time == known->newest) {
+            again = lanes_bits(value == newest[slot]) & carried & known->present;
+            newest[slot] = lanes_over(value, newest[slot]);
+            known->present |= carried;
+        } else {
+            newest[slot] = value;
+            known->newest = time;
+            known->present = carried;
+        }
+        known->in_run = job.once >> group & 1;
+        place->slot = slot;
+        place->counters = known->counters;
+        place->carried = carried;
+        place->again = again;
+        const size_t at = (size_t)group * job.room + count;
+        job.blocks[at] = slot;
+        job.times[at] = (int)time;
+        job.sources[at] = (unsigned)i;
+        job.counts[group] = count + 1;
+    }
+    return job.end;
 }
 /// One batch as the kernel sees it: plain pointers, checked by the caller once.
 struct lanes_batch {

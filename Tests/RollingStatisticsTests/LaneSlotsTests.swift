@@ -1,0 +1,131 @@
+import KernelBaseline
+import RollingStatistics
+import TestSupport
+import Testing
+
+@Suite("Slots") struct LaneSlotsTests {
+    /// A row as it lies in a batch.
+    private struct Row: BitwiseCopyable {
+        let device: UInt32
+        let group: UInt16
+        let partition: UInt16 = 0
+        let time: Int64
+        let offset: Int64 = 0
+        let points: UInt16 = 0
+    }
+
+    /// The newest tick of one slot, by its definition.
+    private struct Newest {
+        var time = Int64.min
+        var values = [Float?](repeating: nil, count: 16)
+
+        /// - Returns: the lanes that had the same value at the same time.
+        mutating func take(_ lanes: SIMD16<Float>, at next: Int64) -> UInt16 {
+            if next > time { values = [Float?](repeating: nil, count: 16) }
+            time = next
+            var again: UInt16 = 0
+            for lane in 0..<16 where !lanes[lane].isNaN {
+                if values[lane] == lanes[lane] { again |= 1 << UInt16(lane) }
+                values[lane] = lanes[lane]
+            }
+            return again
+        }
+    }
+
+    private static func batch(_ random: inout SeededGenerator) -> ([Row], [SIMD16<Float>]) {
+        var rows: [Row] = []
+        var lanes: [SIMD16<Float>] = []
+        for index in 0..<1_500 {
+            rows.append(
+                Row(
+                    device: UInt32(random.below(5)),
+                    // Devices 0 … 3 are known; nearly all rows are of one group, so that it fills.
+                    group: UInt16(random.below(40) == 0 ? random.below(17) : 2),
+                    time: 1_000 + Int64(index / 12 * 500 - random.below(3) * 500)))
+            var values = SIMD16<Float>(repeating: .nan)
+            for lane in 0..<16 where random.below(3) != 0 { values[lane] = Float(random.below(3)) }
+            lanes.append(values)
+        }
+        return (rows, lanes)
+    }
+
+    @Test(arguments: InstructionSet.allCases, UInt64(1)...6)
+    func `each row is held against the newest tick of its slot and waits where it must`(
+        _ set: InstructionSet, _ seed: UInt64
+    ) {
+        var random = SeededGenerator(seed: seed)
+        let (rows, lanes) = LaneSlotsTests.batch(&random)
+        var slots = LaneSlots(instructionSet: set)
+        slots.grow(devices: 4)
+        slots.once = seed % 3 == 0 ? 1 << 2 : 0
+        var blocks = LaneBlocks(capacity: 64, instructionSet: set)
+        let parameters = [LaneParameters](repeating: LaneParameters(), count: 16)
+        var places = [LanePlace](repeating: LanePlace(), count: rows.count)
+        for place in places.indices where random.below(50) == 0 {
+            places[place].slot = LanePlace.future
+        }
+        let refused = places.map { $0.slot == LanePlace.future }
+        var newest: [Int: Newest] = [:]
+        var inRuns: [Int: Int] = [:]
+        var next = 0
+        while next < rows.count {
+            var span = places.mutableSpan
+            let end = slots.sort(rows.span, lanes.span, &span, in: next..<rows.count)
+            for index in next..<end {
+                let (row, place) = (rows[index], places[index])
+                let subject = "\(set), seed \(seed), row \(index)"
+                guard !refused[index] else {
+                    #expect(place.slot == LanePlace.future, "\(subject)")
+                    continue
+                }
+                guard row.device < 4, row.group < 16 else {
+                    #expect(place.slot == LanePlace.noDevice, "\(subject)")
+                    continue
+                }
+                let slot = Int(row.device) * 16 + Int(row.group)
+                #expect(slots.slot(of: Int(row.device), group: Int(row.group)) != nil)
+                guard row.time >= newest[slot, default: Newest()].time else {
+                    #expect(place.slot == LanePlace.late, "\(subject)")
+                    continue
+                }
+                let again = newest[slot, default: Newest()].take(lanes[index], at: row.time)
+                #expect(place.carried == lanes[index].presence, "\(subject)")
+                #expect(place.again == again, "\(subject)")
+                inRuns[slot, default: 0] += 1
+            }
+            next = end
+            guard end < rows.count else { break }
+            let (device, group) = (Int(rows[end].device), Int(rows[end].group))
+            if slots.slot(of: device, group: group) == nil {
+                slots.add(device: device, group: group)
+                blocks.grow(to: slots.count)
+                continue
+            }
+            // It waits for room in the run of its group, or for the kernel to take its slot's last.
+            let slot = device * 16 + group
+            let inRun = inRuns.filter { $0.key % 16 == group }.values.reduce(0, +)
+            let isAsked = slots.once >> UInt16(group) & 1 != 0 && inRuns[slot] != nil
+            #expect(inRun == 512 || isAsked, "\(set), seed \(seed), row \(end)")
+            slots.feed(lanes.span, to: &blocks, parameters)
+            inRuns = [:]
+        }
+        if slots.once != 0 { #expect(inRuns.values.allSatisfy { $0 == 1 }) }
+        slots.feed(lanes.span, to: &blocks, parameters)
+        // The kernel saw every row, in order.
+        for (slot, tick) in newest {
+            guard let block = slots.slot(of: slot / 16, group: slot % 16) else {
+                Issue.record("a slot is gone")
+                continue
+            }
+            for lane in 0..<16 where tick.values[lane] != nil {
+                #expect(blocks[block].seen[lane] == Int32(truncatingIfNeeded: tick.time))
+            }
+        }
+        let sent = slots.groups(of: 0)
+        for group in 0..<16 {
+            let slot = slots.slot(of: 0, group: group)
+            #expect((sent.sent >> UInt16(group) & 1 != 0) == (slot != nil))
+            if let slot { #expect(sent.slots[group] == Int32(slot)) }
+        }
+    }
+}
