@@ -154,6 +154,10 @@ struct Agenda {
     var rules: [UInt64] = []
     /// Devices that were not heard of for as long as the least patient rule waits.
     var silent: [Int32] = []
+    /// Of the others none was last heard of before; milliseconds.
+    var heardSince: Int64 = .min
+    /// How many devices there were then.
+    var devices = 0
     /// Subjects of the rule in work.
     var subjects: [Int] = []
     /// All subjects there may be: 0, 1, 2 and so on.
@@ -173,7 +177,6 @@ struct Agenda {
 
     mutating func clear(words: Int, groups: (CohortKind) -> Int) {
         entries.removeAll(keepingCapacity: true)
-        silent.removeAll(keepingCapacity: true)
         rules = [UInt64](repeating: 0, count: words)
         var count = 0
         for kind in CohortKind.allCases {
@@ -192,15 +195,49 @@ extension RuleEngine {
         agenda.clear(words: program.words) { detection.cohorts.count($0) }
         agenda.isNewMinute = agenda.minute != now / 60_000
         agenda.minute = now / 60_000
-        let latest = program.silenceMin == .max ? Int64.min : now &- program.silenceMin
-        for device in 0..<deviceCount {
-            let lastSeen = detection.devices[device].lastSeen
-            if lastSeen <= latest, lastSeen != .min { agenda.silent.append(Int32(device)) }
-            let present = detection.devices[device].gates.rawValue
-            if gates[device] != present { setGates(present, device) }
+        // What a row changes of gates is seen with it; labels change them as well.
+        if isTurn {
+            for device in 0..<deviceCount {
+                let present = detection.devices[device].gates.rawValue
+                if gates[device] != present { setGates(present, device) }
+            }
         }
+        if program.silenceMin < .max { listSilent(now &- program.silenceMin, detection) }
         watchPeers(now, isTurn: isTurn, detection)
         gatherReady(isTurn: isTurn, detection)
+    }
+
+    /// Lists the devices that were last heard of at `latest` or before.
+    ///
+    /// All are looked at only when another one may have fallen silent: who was heard of is heard of
+    /// for a while.
+    mutating func listSilent(_ latest: Int64, _ detection: borrowing Detection) {
+        let devices = detection.devices.span
+        guard latest >= agenda.heardSince || agenda.devices != deviceCount else {
+            var silent: [Int32] = []
+            for device in agenda.silent {
+                let lastSeen = devices[Int(device)].lastSeen
+                if lastSeen <= latest {
+                    silent.append(device)
+                } else {
+                    agenda.heardSince = min(agenda.heardSince, lastSeen)
+                }
+            }
+            agenda.silent = silent
+            return
+        }
+        agenda.silent.removeAll(keepingCapacity: true)
+        agenda.devices = deviceCount
+        agenda.heardSince = .max
+        for device in 0..<deviceCount {
+            let lastSeen = devices[device].lastSeen
+            if lastSeen <= latest, lastSeen != .min {
+                agenda.silent.append(Int32(device))
+            } else {
+                // One that was never heard of may turn out to be long silent.
+                agenda.heardSince = min(agenda.heardSince, lastSeen)
+            }
+        }
     }
 
     /// One walk over what devices are ready for.
