@@ -436,11 +436,15 @@ LANES_INLINE int lanes_isa(void)
 #endif
 }
 
-/// Asks for a quarter of the lines of each of four blocks to come, into the second-level cache.
+/// Ticks ahead of which a block goes on from the second-level cache into the first.
+#define LANES_NEAR 6
+/// Asks for the blocks to come, in two stages.
 ///
-/// Tick i asks for the first two lines of the block `ahead` ticks on, the next two of the one three
-/// quarters of that on, and so forth, so that every block is asked for in four parts. All eight at
-/// once would wait behind one page walk, and the few slots for lines on their way with them.
+/// From memory into the second-level cache tick i asks for the first two lines of the block `ahead`
+/// ticks on, the next two of the one three quarters of that on, and so forth, so that every block is
+/// asked for in four parts: all eight lines at once would wait behind one page walk, and the few
+/// slots for lines on their way with them. The tick's own loads would hold such slots too, and the
+/// arithmetic up: so the lines of a block that is nearly due are asked for once more.
 LANES_INLINE void lanes_prefetch(const void *state, const unsigned *blocks, long i, long count, long ahead)
 {
     const long quarter = ahead >> 2;
@@ -453,6 +457,10 @@ LANES_INLINE void lanes_prefetch(const void *state, const unsigned *blocks, long
         __builtin_prefetch(lines, 0, 2);
         __builtin_prefetch(lines + 64, 0, 2);
     }
+    if (i + LANES_NEAR >= count) return;
+    const char *due = (const char *)state + (size_t)blocks[i + LANES_NEAR] * 512;
+#pragma clang loop unroll(full)
+    for (int line = 0; line < 8; line++) __builtin_prefetch(due + line * 64, 0, 3);
 }
 
 /// Zeroed pages, huge ones where the kernel has them; NULL when there is no memory.
