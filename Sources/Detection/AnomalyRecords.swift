@@ -1,3 +1,5 @@
+import CLanes
+
 /// Moving means of a series, and the range that each of them kept so far.
 ///
 /// A mean that leaves its range is a record, and how far it does, as a share of the range, is how
@@ -103,16 +105,16 @@ struct AnomalyRecords: Sendable {
         _ means: SIMD8<Double>, count: Int, _ novelty: inout SIMD16<Float>
     ) -> Bool {
         guard count >= AnomalyRecords.from else { return false }
-        let above = means .> high
-        let below = means .< low
-        guard any(above .| below) else { return false }
+        guard lanes_leave(means, low, high) else { return false }
         var isRecord = false
-        for lane in 0..<AnomalyRecords.count where above[lane] || below[lane] {
+        for lane in 0..<AnomalyRecords.count {
+            let isAbove = means[lane] > high[lane]
+            guard isAbove || means[lane] < low[lane] else { continue }
             guard
                 count >= AnomalyRecords.all
                     || count >= AnomalyRecords.from + Int(AnomalyRecords.spans[lane])
             else { continue }
-            let away = above[lane] ? means[lane] - high[lane] : low[lane] - means[lane]
+            let away = isAbove ? means[lane] - high[lane] : low[lane] - means[lane]
             let range = high[lane] - low[lane] + AnomalyRecords.rangeMin
             novelty[lane] = Float(away / range) * AnomalyScore.perRange
             isRecord = true
@@ -129,8 +131,8 @@ struct AnomalyRecords: Sendable {
         middle += weight * (means - middle)
         high = middle + (high - middle) * AnomalyRecords.shrink
         low = middle + (low - middle) * AnomalyRecords.shrink
-        high.replace(with: means, where: means .> high)
-        low.replace(with: means, where: means .< low)
+        high = lanes_larger(means, high)
+        low = lanes_smaller(means, low)
     }
 
     /// Of the first samples each mean takes those that fill it, whatever they are.

@@ -62,7 +62,8 @@ package struct AnomalySeries: Sendable {
         let ofDay = day.read(y, into: moment.intoHour, floor: floor)
         let ofWeek = week.read(y, into: moment.intoHour, floor: floor)
         // The week knows what the day takes for unusual: a weekend.
-        if ofWeek.isKnown { novelty[12] = ofWeek.z / 3 } else { novelty[11] = ofDay.z / 3 }
+        novelty[11] = ofWeek.isKnown ? 0 : ofDay.z / 3
+        novelty[12] = ofWeek.isKnown ? ofWeek.z / 3 : 0
 
         // Most samples are new in nothing, and one logarithm of a product is cheaper than eleven.
         var product = (1 + Double(novelty[11])) * (1 + Double(novelty[12]))

@@ -1,3 +1,5 @@
+import CLanes
+
 /// The five grids of a series, with their eight axes side by side.
 ///
 /// Three pair the value with its past: six samples ago, its mean of 12, its mean of 48. Two pair
@@ -40,16 +42,13 @@ struct AnomalyStates: Sendable {
         _ values: SIMD8<Double>, slot: Int, samples: Int, _ novelty: inout SIMD16<Float>
     ) -> Place {
         var place = Place()
-        let outside = (values .< low) .| (values .> high)
-        guard samples >= 24, !any(outside) else {
+        guard samples >= 24, !lanes_leave(values, low, high) else {
             return placeSlowly(values, slot, samples, &novelty)
         }
         let range = high - low + AnomalyRecords.rangeMin
         let share = (values - low) / range * AnomalyStates.sides
         let most = AnomalyStates.sides - 1
-        for lane in 0..<8 {
-            place.cells[lane] = Int32(min(max(share[lane], 0), most[lane]))
-        }
+        place.cells = lanes_truncate(lanes_smaller(lanes_larger(share, .zero), most))
         mark(&place, slot)
         if place.fresh != 0 { weigh(place, slot, &novelty) }
         return place

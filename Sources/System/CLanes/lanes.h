@@ -29,6 +29,20 @@ LANES_INLINE lanes_float lanes_from_int(lanes_int v) { return __builtin_convertv
 LANES_INLINE lanes_float lanes_over(lanes_float newer, lanes_float older) { return newer == newer ? newer : older; }
 /// Sets a lane of a vector where it lies.
 LANES_INLINE void lanes_put(void *vector, int lane, float value) { ((float *)vector)[lane & 15] = value; }
+
+/// Eight Double lanes, likewise; both sides of a comparison with NaN give `b`.
+typedef double lanes_double __attribute__((ext_vector_type(8)));
+typedef int lanes_places __attribute__((ext_vector_type(8)));
+LANES_INLINE lanes_double lanes_larger(lanes_double a, lanes_double b) { return a > b ? a : b; }
+LANES_INLINE lanes_double lanes_smaller(lanes_double a, lanes_double b) { return a < b ? a : b; }
+/// Whether a lane lies below its `low` or above its `high`.
+LANES_INLINE _Bool lanes_leave(lanes_double v, lanes_double low, lanes_double high)
+{
+    return __builtin_reduce_or((v < low) | (v > high)) != 0;
+}
+/// Towards zero; every lane must fit.
+LANES_INLINE lanes_places lanes_truncate(lanes_double v) { return __builtin_convertvector(v, lanes_places); }
+
 /// Bit i of the result is the sign of lane i.
 LANES_INLINE unsigned short lanes_bits(lanes_int mask)
 {
