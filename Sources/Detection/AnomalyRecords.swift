@@ -12,19 +12,19 @@ struct AnomalyRecords: Sendable {
     static var count: Int { 6 }
     private static var length: Int { 96 }
 
+    // What every sample needs comes last, and next to what it needs of the series.
     private var ring = InlineArray<96, Float>(repeating: 0)
+    private var middle = SIMD8<Double>()
     private var sums = SIMD8<Double>()
     private(set) var low = SIMD8<Double>()
     private(set) var high = SIMD8<Double>()
-    private var middle = SIMD8<Double>()
     private var head = 0
 
     /// So that a range of one value can divide; below the resolution of anything measured.
     @inline(__always)
     static var rangeMin: Double { 1e-12 }
     /// How many ranges one sample may add on one side.
-    @inline(__always)
-    static var growthMax: Double { 32 }
+    private static var growthMax: Double { 32 }
     /// What counts as a range at least, as a share of the size of the values, for that.
     @inline(__always)
     private static var resolution: Double { 0.001 }
@@ -33,12 +33,25 @@ struct AnomalyRecords: Sendable {
     ///
     /// So a start from one value, or a glitch that comes twice, does not make the series blind for
     /// years; and a new level is taken over in some samples all the same.
-    @inline(__always)
-    func bounded(_ x: Double, origin: Double, ranges: Double) -> Double {
-        let size = max(abs(low[0]), abs(high[0])) + abs(origin)
-        let range = max(high[0] - low[0], AnomalyRecords.resolution * size)
-        let room = ranges * (range + AnomalyRecords.rangeMin)
+    func bounded(_ x: Double, origin: Double) -> Double {
+        let room = room(for: AnomalyRecords.growthMax, origin)
         return min(max(x, low[0] - room), high[0] + room)
+    }
+
+    /// Whether a value lies so many ranges or less beyond what was ever seen.
+    @inline(__always)
+    func reaches(_ x: Double, origin: Double, ranges: Double) -> Bool {
+        let room = room(for: ranges, origin)
+        return x >= low[0] - room && x <= high[0] + room
+    }
+
+    @inline(__always)
+    private func room(for ranges: Double, _ origin: Double) -> Double {
+        // Written out: `max` of two numbers costs five instructions, for the sake of NaN.
+        let (below, above) = (abs(low[0]), abs(high[0]))
+        let size = (below > above ? below : above) + abs(origin)
+        let (seen, least) = (high[0] - low[0], AnomalyRecords.resolution * size)
+        return ranges * ((seen > least ? seen : least) + AnomalyRecords.rangeMin)
     }
 
     /// The value so many samples before the one that `advance` takes next.
@@ -47,8 +60,8 @@ struct AnomalyRecords: Sendable {
 
     @inline(__always)
     private func place(back: Int) -> Int {
-        let place = head - back
-        return place < 0 ? place + AnomalyRecords.length : place
+        let place = head &- back
+        return place < 0 ? place &+ AnomalyRecords.length : place
     }
 
     /// Takes one value, with `count` before it, and returns the means that it makes.
@@ -60,7 +73,7 @@ struct AnomalyRecords: Sendable {
             ring[place(back: 1)])
         sums += SIMD8<Double>(repeating: Double(x)) - SIMD8<Double>(leaving)
         ring[head] = x
-        head = head == AnomalyRecords.length - 1 ? 0 : head + 1
+        head = head == AnomalyRecords.length - 1 ? 0 : head &+ 1
         if head == 0 { resum() }
         guard count < AnomalyRecords.length else { return sums * AnomalyRecords.shares }
         var counts = AnomalyRecords.spans

@@ -4,10 +4,6 @@
 /// residuals of the last 48 samples are averaged, and held against how much an hour usually differs
 /// from one visit to the next. Between the middles of two hours the usual value is a straight line.
 struct AnomalySeason<let bins: Int>: Sendable {
-    private var means = InlineArray<bins, Float>(repeating: 0)
-    /// Up to 255; what counts is whether there were two, and the first few for their weight.
-    private var visits = InlineArray<bins, UInt8>(repeating: 0)
-    private var residuals = InlineArray<48, Float>(repeating: 0)
     private var residualSum = 0.0
     /// Mean distance between one visit and the bin before it.
     private(set) var deviation: Float = 0
@@ -16,6 +12,10 @@ struct AnomalySeason<let bins: Int>: Sendable {
     private var bin: UInt8 = 255
     private var visitSum = 0.0
     private var visitCount: Float = 0
+    /// Up to 255; what counts is whether there were two, and the first few for their weight.
+    private var visits = InlineArray<bins, UInt8>(repeating: 0)
+    private var means = InlineArray<bins, Float>(repeating: 0)
+    private var residuals = InlineArray<48, Float>(repeating: 0)
 
     /// Closes the visit to another hour, if there was one: call first.
     @inline(__always)

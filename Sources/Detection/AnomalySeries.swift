@@ -10,19 +10,19 @@
 /// Samples should come at about the same distance in time; one that is missing is left out, not
 /// made up. Counters are fed as rates.
 package struct AnomalySeries: Sendable {
-    /// The first value: what follows is kept as the distance from it, which 32 bits hold better.
-    private var origin = 0.0
-    private var records = AnomalyRecords()
     private var day = AnomalySeason<24>()
     private var week = AnomalySeason<168>()
-    private var states = AnomalyStates()
-    /// Samples taken.
-    package private(set) var count: UInt32 = 0
-    private var judge = AnomalyJudge()
-    /// Samples since one so far off that it may be a glitch.
-    private var sinceStrange: UInt32 = .max
+    private var records = AnomalyRecords()
     /// Milliseconds of the newest sample.
     package private(set) var newest: Int64 = .min
+    /// The first value: what follows is kept as the distance from it, which 32 bits hold better.
+    private var origin = 0.0
+    private var judge = AnomalyJudge()
+    /// Samples taken.
+    package private(set) var count: UInt32 = 0
+    /// Samples since one so far off that it may be a glitch.
+    private var sinceStrange: UInt32 = .max
+    private var states = AnomalyStates()
 
     package init() {}
 
@@ -43,8 +43,10 @@ package struct AnomalySeries: Sendable {
         let moment = AnomalyMoment(milliseconds &+ profile.offsetMilliseconds)
         let n = Int(count)
         let asked = value - origin
-        if n >= 96, isStrange(asked) { return passOver(asked, profile, explains) }
-        let y = Float(records.bounded(asked, origin: origin, ranges: AnomalyRecords.growthMax))
+        // What is no glitch needs no bound.
+        let isFar = !records.reaches(asked, origin: origin, ranges: AnomalySeries.strangeRanges)
+        if n >= 96, isStrange(isFar) { return passOver(asked, profile, explains) }
+        let y = Float(isFar ? records.bounded(asked, origin: origin) : asked)
         let lagged = n >= 6 ? records.value(back: 6) : y
         var means = records.advance(y, count: n)
 
@@ -98,11 +100,10 @@ package struct AnomalySeries: Sendable {
     /// Whether this is the first value in a while that lies so many ranges off: a glitch, or the
     /// first of many.
     @inline(__always)
-    private mutating func isStrange(_ asked: Double) -> Bool {
-        let near = records.bounded(asked, origin: origin, ranges: AnomalySeries.strangeRanges)
+    private mutating func isStrange(_ isFar: Bool) -> Bool {
         let isFirst = sinceStrange >= 96
         if sinceStrange < .max { sinceStrange += 1 }
-        guard near != asked else { return false }
+        guard isFar else { return false }
         sinceStrange = 0
         return isFirst
     }
@@ -174,11 +175,12 @@ struct AnomalyMoment {
     @inline(__always)
     init(_ milliseconds: Int64) {
         let rest = milliseconds % 604_800_000
-        let week = Int(rest < 0 ? rest + 604_800_000 : rest)
-        let day = week % 86_400_000
-        hourOfWeek = week / 3_600_000
-        hourOfDay = day / 3_600_000
-        slotOfDay = day / 2_700_000
+        // A week has fewer milliseconds than 32 bits hold, which divide in half the time.
+        let week = UInt32(truncatingIfNeeded: rest < 0 ? rest + 604_800_000 : rest)
+        let hour = week / 3_600_000
+        hourOfWeek = Int(hour)
+        hourOfDay = Int(hour % 24)
+        slotOfDay = Int(week % 86_400_000 / 2_700_000)
         intoHour = Float(week % 3_600_000) / 3_600_000
     }
 }
