@@ -1,4 +1,5 @@
 import CLanes
+import RollingStatistics
 
 /// Moving means of a series, and the range that each of them kept so far.
 ///
@@ -28,6 +29,10 @@ struct AnomalyRecords: Sendable {
     /// What counts as a range at least, as a share of the size of the values, for that.
     @inline(__always)
     private static var resolution: Double { 0.001 }
+
+    /// Asks for all of it, and for the small parts of a series that follow.
+    @inline(__always)
+    mutating func prefetch() { RollingStatistics.prefetch(from: &ring, lines: 14) }
 
     /// The value as it is learned: at most so many ranges beyond what was ever seen.
     ///

@@ -1,3 +1,5 @@
+import RollingStatistics
+
 /// What is usual at each hour of a day or a week, and how far the last hours lay from it.
 ///
 /// Each visit to an hour is averaged and folded into its bin; a bin speaks after two visits. The
@@ -16,6 +18,15 @@ struct AnomalySeason<let bins: Int>: Sendable {
     private var visits = InlineArray<bins, UInt8>(repeating: 0)
     private var means = InlineArray<bins, Float>(repeating: 0)
     private var residuals = InlineArray<48, Float>(repeating: 0)
+
+    /// Asks for what a sample of this hour needs.
+    @inline(__always)
+    mutating func prefetch(bin: Int) {
+        RollingStatistics.prefetch(from: &residualSum)
+        RollingStatistics.prefetch(from: &visits[bin])
+        RollingStatistics.prefetch(from: &means[bin])
+        RollingStatistics.prefetch(from: &residuals, lines: 3)
+    }
 
     /// Closes the visit to another hour, if there was one: call first.
     @inline(__always)

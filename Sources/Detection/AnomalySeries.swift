@@ -37,10 +37,15 @@ package struct AnomalySeries: Sendable {
         _ value: Double, at milliseconds: Int64, _ profile: AnomalyProfile, explains: Bool = false,
         learns: Bool = true
     ) -> AnomalyScore? {
+        let moment = AnomalyMoment(milliseconds &+ profile.offsetMilliseconds)
+        // Nobody looked at most series for minutes. What the time alone says will be read is asked
+        // for at once, so that one wait for the memory is not followed by the next.
+        records.prefetch()
+        day.prefetch(bin: moment.hourOfDay)
+        week.prefetch(bin: moment.hourOfWeek)
         guard abs(value) <= AnomalySeries.valueMax, milliseconds >= newest else { return nil }
         if count == 0 { origin = value }
         newest = milliseconds
-        let moment = AnomalyMoment(milliseconds &+ profile.offsetMilliseconds)
         let n = Int(count)
         let asked = value - origin
         // What is no glitch needs no bound.
