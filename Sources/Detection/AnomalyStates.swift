@@ -150,18 +150,19 @@ struct AnomalyStates: Sendable {
             let bit = UInt8(1) << UInt8(grid)
             guard (place.fresh | place.beyond) & bit != 0, samples >= AnomalyStates.begins(grid)
             else { continue }
-            let side = grid < 3 ? 64 : 32
-            let (one, two) = AnomalyStates.lanes(grid)
-            if place.beyond & bit != 0 { grow(grid, values[one], values[two]) }
-            cells[one] = Int32(axis(one).cell(values[one], of: side))
-            cells[two] = Int32(axis(two).cell(values[two], of: side))
-            let (row, column) = (Int(cells[one]), Int(cells[two]))
+            if place.beyond & bit != 0 {
+                let side = grid < 3 ? 64 : 32
+                let (one, two) = AnomalyStates.lanes(grid)
+                grow(grid, values[one], values[two])
+                cells[one] = Int32(axis(one).cell(values[one], of: side))
+                cells[two] = Int32(axis(two).cell(values[two], of: side))
+            }
             switch grid {
-            case 0: lag.visit(row, column)
-            case 1: short.visit(row, column)
-            case 2: long.visit(row, column)
-            case 3: day.visit(row, slot)
-            default: dayMean.visit(row, slot)
+            case 0: lag.visit(Int(cells[0]), Int(cells[1]))
+            case 1: short.visit(Int(cells[2]), Int(cells[3]))
+            case 2: long.visit(Int(cells[4]), Int(cells[5]))
+            case 3: day.visit(Int(cells[6]), slot)
+            default: dayMean.visit(Int(cells[7]), slot)
             }
         }
     }
