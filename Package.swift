@@ -60,7 +60,7 @@ let package = Package(
         stage("RollingStatistics", "CLanes", "KernelBaseline", "KernelV3", "KernelV4"),
         stage("Bytes", "CLanes", "KernelBaseline", "KernelV3", "KernelV4"),
         stage("Telemetry", "Fleet", "Bytes"),
-        stage("Detection", "Fleet", "RollingStatistics", "Telemetry"),
+        stage("Detection", "CLanes", "Fleet", "RollingStatistics", "Telemetry"),
         stage("Rules", "Fleet", "Configuration", "RollingStatistics", "Telemetry", "Detection"),
         stage("Incidents", "Fleet", "Configuration", "Rules"),
         stage("Escalation", "Fleet", "Configuration", "Rules", "Incidents"),

@@ -19,7 +19,7 @@ struct AnomalyGrid: Sendable {
     }
 
     /// Cells to the nearest visited one, a diagonal step counting as one; 64 if there is none.
-    func distance(_ row: Int, _ column: Int) -> Int {
+    mutating func distance(_ row: Int, _ column: Int) -> Int {
         nearest(to: row, of: AnomalyGrid.side) { reach(rows[$0], column) }
     }
 
@@ -103,7 +103,7 @@ struct AnomalyDayGrid: Sendable {
         rows[row & 31] |= 1 << UInt32(column & 31)
     }
 
-    func distance(_ row: Int, _ column: Int) -> Int {
+    mutating func distance(_ row: Int, _ column: Int) -> Int {
         nearest(to: row, of: AnomalyDayGrid.side) { reach(rows[$0], column) }
     }
 

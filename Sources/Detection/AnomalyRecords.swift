@@ -1,3 +1,6 @@
+import CLanes
+import RollingStatistics
+
 /// Moving means of a series, and the range that each of them kept so far.
 ///
 /// A mean that leaves its range is a record, and how far it does, as a share of the range, is how
@@ -10,33 +13,50 @@ struct AnomalyRecords: Sendable {
     static var count: Int { 6 }
     private static var length: Int { 96 }
 
+    // What every sample needs comes last, and next to what it needs of the series.
     private var ring = InlineArray<96, Float>(repeating: 0)
+    private var middle = SIMD8<Double>()
     private var sums = SIMD8<Double>()
     private(set) var low = SIMD8<Double>()
     private(set) var high = SIMD8<Double>()
-    private var middle = SIMD8<Double>()
     private var head = 0
 
     /// So that a range of one value can divide; below the resolution of anything measured.
     @inline(__always)
     static var rangeMin: Double { 1e-12 }
     /// How many ranges one sample may add on one side.
-    @inline(__always)
-    static var growthMax: Double { 32 }
+    private static var growthMax: Double { 32 }
     /// What counts as a range at least, as a share of the size of the values, for that.
     @inline(__always)
     private static var resolution: Double { 0.001 }
+
+    /// Asks for all of it, and for the small parts of a series that follow.
+    @inline(__always)
+    mutating func prefetch() { RollingStatistics.prefetch(from: &ring, lines: 14) }
 
     /// The value as it is learned: at most so many ranges beyond what was ever seen.
     ///
     /// So a start from one value, or a glitch that comes twice, does not make the series blind for
     /// years; and a new level is taken over in some samples all the same.
-    @inline(__always)
-    func bounded(_ x: Double, origin: Double, ranges: Double) -> Double {
-        let size = max(abs(low[0]), abs(high[0])) + abs(origin)
-        let range = max(high[0] - low[0], AnomalyRecords.resolution * size)
-        let room = ranges * (range + AnomalyRecords.rangeMin)
+    func bounded(_ x: Double, origin: Double) -> Double {
+        let room = room(for: AnomalyRecords.growthMax, origin)
         return min(max(x, low[0] - room), high[0] + room)
+    }
+
+    /// Whether a value lies so many ranges or less beyond what was ever seen.
+    @inline(__always)
+    func reaches(_ x: Double, origin: Double, ranges: Double) -> Bool {
+        let room = room(for: ranges, origin)
+        return x >= low[0] - room && x <= high[0] + room
+    }
+
+    @inline(__always)
+    private func room(for ranges: Double, _ origin: Double) -> Double {
+        // Written out: `max` of two numbers costs five instructions, for the sake of NaN.
+        let (below, above) = (abs(low[0]), abs(high[0]))
+        let size = (below > above ? below : above) + abs(origin)
+        let (seen, least) = (high[0] - low[0], AnomalyRecords.resolution * size)
+        return ranges * ((seen > least ? seen : least) + AnomalyRecords.rangeMin)
     }
 
     /// The value so many samples before the one that `advance` takes next.
@@ -45,8 +65,8 @@ struct AnomalyRecords: Sendable {
 
     @inline(__always)
     private func place(back: Int) -> Int {
-        let place = head - back
-        return place < 0 ? place + AnomalyRecords.length : place
+        let place = head &- back
+        return place < 0 ? place &+ AnomalyRecords.length : place
     }
 
     /// Takes one value, with `count` before it, and returns the means that it makes.
@@ -58,7 +78,7 @@ struct AnomalyRecords: Sendable {
             ring[place(back: 1)])
         sums += SIMD8<Double>(repeating: Double(x)) - SIMD8<Double>(leaving)
         ring[head] = x
-        head = head == AnomalyRecords.length - 1 ? 0 : head + 1
+        head = head == AnomalyRecords.length - 1 ? 0 : head &+ 1
         if head == 0 { resum() }
         guard count < AnomalyRecords.length else { return sums * AnomalyRecords.shares }
         var counts = AnomalyRecords.spans
@@ -103,16 +123,16 @@ struct AnomalyRecords: Sendable {
         _ means: SIMD8<Double>, count: Int, _ novelty: inout SIMD16<Float>
     ) -> Bool {
         guard count >= AnomalyRecords.from else { return false }
-        let above = means .> high
-        let below = means .< low
-        guard any(above .| below) else { return false }
+        guard lanes_leave(means, low, high) else { return false }
         var isRecord = false
-        for lane in 0..<AnomalyRecords.count where above[lane] || below[lane] {
+        for lane in 0..<AnomalyRecords.count {
+            let isAbove = means[lane] > high[lane]
+            guard isAbove || means[lane] < low[lane] else { continue }
             guard
                 count >= AnomalyRecords.all
                     || count >= AnomalyRecords.from + Int(AnomalyRecords.spans[lane])
             else { continue }
-            let away = above[lane] ? means[lane] - high[lane] : low[lane] - means[lane]
+            let away = isAbove ? means[lane] - high[lane] : low[lane] - means[lane]
             let range = high[lane] - low[lane] + AnomalyRecords.rangeMin
             novelty[lane] = Float(away / range) * AnomalyScore.perRange
             isRecord = true
@@ -129,8 +149,8 @@ struct AnomalyRecords: Sendable {
         middle += weight * (means - middle)
         high = middle + (high - middle) * AnomalyRecords.shrink
         low = middle + (low - middle) * AnomalyRecords.shrink
-        high.replace(with: means, where: means .> high)
-        low.replace(with: means, where: means .< low)
+        high = lanes_larger(means, high)
+        low = lanes_smaller(means, low)
     }
 
     /// Of the first samples each mean takes those that fill it, whatever they are.

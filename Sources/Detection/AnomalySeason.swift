@@ -1,13 +1,11 @@
+import RollingStatistics
+
 /// What is usual at each hour of a day or a week, and how far the last hours lay from it.
 ///
 /// Each visit to an hour is averaged and folded into its bin; a bin speaks after two visits. The
 /// residuals of the last 48 samples are averaged, and held against how much an hour usually differs
 /// from one visit to the next. Between the middles of two hours the usual value is a straight line.
 struct AnomalySeason<let bins: Int>: Sendable {
-    private var means = InlineArray<bins, Float>(repeating: 0)
-    /// Up to 255; what counts is whether there were two, and the first few for their weight.
-    private var visits = InlineArray<bins, UInt8>(repeating: 0)
-    private var residuals = InlineArray<48, Float>(repeating: 0)
     private var residualSum = 0.0
     /// Mean distance between one visit and the bin before it.
     private(set) var deviation: Float = 0
@@ -16,6 +14,19 @@ struct AnomalySeason<let bins: Int>: Sendable {
     private var bin: UInt8 = 255
     private var visitSum = 0.0
     private var visitCount: Float = 0
+    /// Up to 255; what counts is whether there were two, and the first few for their weight.
+    private var visits = InlineArray<bins, UInt8>(repeating: 0)
+    private var means = InlineArray<bins, Float>(repeating: 0)
+    private var residuals = InlineArray<48, Float>(repeating: 0)
+
+    /// Asks for what a sample of this hour needs.
+    @inline(__always)
+    mutating func prefetch(bin: Int) {
+        RollingStatistics.prefetch(from: &residualSum)
+        RollingStatistics.prefetch(from: &visits[bin])
+        RollingStatistics.prefetch(from: &means[bin])
+        RollingStatistics.prefetch(from: &residuals, lines: 3)
+    }
 
     /// Closes the visit to another hour, if there was one: call first.
     @inline(__always)

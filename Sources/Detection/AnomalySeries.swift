@@ -5,24 +5,24 @@
 /// day, or of the week once that is known, that is not as usual. What each says is
 /// `log(1 + novelty)`, and the evidence is the sum. It counts as far as the samples before back it,
 /// and after an alert the series is quiet, unless something much worse comes. A sample is held
-/// against what came before it, and then becomes part of that. 4 KB, flat; about 130 ns a sample.
+/// against what came before it, and then becomes part of that. 4 KB, flat; about 115 ns a sample.
 ///
 /// Samples should come at about the same distance in time; one that is missing is left out, not
 /// made up. Counters are fed as rates.
 package struct AnomalySeries: Sendable {
-    /// The first value: what follows is kept as the distance from it, which 32 bits hold better.
-    private var origin = 0.0
-    private var records = AnomalyRecords()
     private var day = AnomalySeason<24>()
     private var week = AnomalySeason<168>()
-    private var states = AnomalyStates()
-    /// Samples taken.
-    package private(set) var count: UInt32 = 0
-    private var judge = AnomalyJudge()
-    /// Samples since one so far off that it may be a glitch.
-    private var sinceStrange: UInt32 = .max
+    private var records = AnomalyRecords()
     /// Milliseconds of the newest sample.
     package private(set) var newest: Int64 = .min
+    /// The first value: what follows is kept as the distance from it, which 32 bits hold better.
+    private var origin = 0.0
+    private var judge = AnomalyJudge()
+    /// Samples taken.
+    package private(set) var count: UInt32 = 0
+    /// Samples since one so far off that it may be a glitch.
+    private var sinceStrange: UInt32 = .max
+    private var states = AnomalyStates()
 
     package init() {}
 
@@ -37,14 +37,21 @@ package struct AnomalySeries: Sendable {
         _ value: Double, at milliseconds: Int64, _ profile: AnomalyProfile, explains: Bool = false,
         learns: Bool = true
     ) -> AnomalyScore? {
+        let moment = AnomalyMoment(milliseconds &+ profile.offsetMilliseconds)
+        // Nobody looked at most series for minutes. What the time alone says will be read is asked
+        // for at once, so that one wait for the memory is not followed by the next.
+        records.prefetch()
+        day.prefetch(bin: moment.hourOfDay)
+        week.prefetch(bin: moment.hourOfWeek)
         guard abs(value) <= AnomalySeries.valueMax, milliseconds >= newest else { return nil }
         if count == 0 { origin = value }
         newest = milliseconds
-        let moment = AnomalyMoment(milliseconds &+ profile.offsetMilliseconds)
         let n = Int(count)
         let asked = value - origin
-        if n >= 96, isStrange(asked) { return passOver(asked, profile, explains) }
-        let y = Float(records.bounded(asked, origin: origin, ranges: AnomalyRecords.growthMax))
+        // What is no glitch needs no bound.
+        let isFar = !records.reaches(asked, origin: origin, ranges: AnomalySeries.strangeRanges)
+        if n >= 96, isStrange(isFar) { return passOver(asked, profile, explains) }
+        let y = Float(isFar ? records.bounded(asked, origin: origin) : asked)
         let lagged = n >= 6 ? records.value(back: 6) : y
         var means = records.advance(y, count: n)
 
@@ -62,7 +69,8 @@ package struct AnomalySeries: Sendable {
         let ofDay = day.read(y, into: moment.intoHour, floor: floor)
         let ofWeek = week.read(y, into: moment.intoHour, floor: floor)
         // The week knows what the day takes for unusual: a weekend.
-        if ofWeek.isKnown { novelty[12] = ofWeek.z / 3 } else { novelty[11] = ofDay.z / 3 }
+        novelty[11] = ofWeek.isKnown ? 0 : ofDay.z / 3
+        novelty[12] = ofWeek.isKnown ? ofWeek.z / 3 : 0
 
         // Most samples are new in nothing, and one logarithm of a product is cheaper than eleven.
         var product = (1 + Double(novelty[11])) * (1 + Double(novelty[12]))
@@ -97,11 +105,10 @@ package struct AnomalySeries: Sendable {
     /// Whether this is the first value in a while that lies so many ranges off: a glitch, or the
     /// first of many.
     @inline(__always)
-    private mutating func isStrange(_ asked: Double) -> Bool {
-        let near = records.bounded(asked, origin: origin, ranges: AnomalySeries.strangeRanges)
+    private mutating func isStrange(_ isFar: Bool) -> Bool {
         let isFirst = sinceStrange >= 96
         if sinceStrange < .max { sinceStrange += 1 }
-        guard near != asked else { return false }
+        guard isFar else { return false }
         sinceStrange = 0
         return isFirst
     }
@@ -173,11 +180,12 @@ struct AnomalyMoment {
     @inline(__always)
     init(_ milliseconds: Int64) {
         let rest = milliseconds % 604_800_000
-        let week = Int(rest < 0 ? rest + 604_800_000 : rest)
-        let day = week % 86_400_000
-        hourOfWeek = week / 3_600_000
-        hourOfDay = day / 3_600_000
-        slotOfDay = day / 2_700_000
+        // A week has fewer milliseconds than 32 bits hold, which divide in half the time.
+        let week = UInt32(truncatingIfNeeded: rest < 0 ? rest + 604_800_000 : rest)
+        let hour = week / 3_600_000
+        hourOfWeek = Int(hour)
+        hourOfDay = Int(hour % 24)
+        slotOfDay = Int(week % 86_400_000 / 2_700_000)
         intoHour = Float(week % 3_600_000) / 3_600_000
     }
 }

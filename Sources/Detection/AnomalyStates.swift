@@ -1,3 +1,5 @@
+import CLanes
+
 /// The five grids of a series, with their eight axes side by side.
 ///
 /// Three pair the value with its past: six samples ago, its mean of 12, its mean of 48. Two pair
@@ -40,16 +42,13 @@ struct AnomalyStates: Sendable {
         _ values: SIMD8<Double>, slot: Int, samples: Int, _ novelty: inout SIMD16<Float>
     ) -> Place {
         var place = Place()
-        let outside = (values .< low) .| (values .> high)
-        guard samples >= 24, !any(outside) else {
+        guard samples >= 24, !lanes_leave(values, low, high) else {
             return placeSlowly(values, slot, samples, &novelty)
         }
         let range = high - low + AnomalyRecords.rangeMin
         let share = (values - low) / range * AnomalyStates.sides
         let most = AnomalyStates.sides - 1
-        for lane in 0..<8 {
-            place.cells[lane] = Int32(min(max(share[lane], 0), most[lane]))
-        }
+        place.cells = lanes_truncate(lanes_smaller(lanes_larger(share, .zero), most))
         mark(&place, slot)
         if place.fresh != 0 { weigh(place, slot, &novelty) }
         return place
@@ -151,18 +150,19 @@ struct AnomalyStates: Sendable {
             let bit = UInt8(1) << UInt8(grid)
             guard (place.fresh | place.beyond) & bit != 0, samples >= AnomalyStates.begins(grid)
             else { continue }
-            let side = grid < 3 ? 64 : 32
-            let (one, two) = AnomalyStates.lanes(grid)
-            if place.beyond & bit != 0 { grow(grid, values[one], values[two]) }
-            cells[one] = Int32(axis(one).cell(values[one], of: side))
-            cells[two] = Int32(axis(two).cell(values[two], of: side))
-            let (row, column) = (Int(cells[one]), Int(cells[two]))
+            if place.beyond & bit != 0 {
+                let side = grid < 3 ? 64 : 32
+                let (one, two) = AnomalyStates.lanes(grid)
+                grow(grid, values[one], values[two])
+                cells[one] = Int32(axis(one).cell(values[one], of: side))
+                cells[two] = Int32(axis(two).cell(values[two], of: side))
+            }
             switch grid {
-            case 0: lag.visit(row, column)
-            case 1: short.visit(row, column)
-            case 2: long.visit(row, column)
-            case 3: day.visit(row, slot)
-            default: dayMean.visit(row, slot)
+            case 0: lag.visit(Int(cells[0]), Int(cells[1]))
+            case 1: short.visit(Int(cells[2]), Int(cells[3]))
+            case 2: long.visit(Int(cells[4]), Int(cells[5]))
+            case 3: day.visit(Int(cells[6]), slot)
+            default: dayMean.visit(Int(cells[7]), slot)
             }
         }
     }

@@ -136,7 +136,7 @@ package struct LaneBlocks: ~Copyable {
     package static let cacheBytes = 1 << 20
 
     /// How many ticks ahead the first lines of a block are asked for; the last, a quarter of it.
-    package static let prefetchTicks = 32
+    package static let prefetchTicks = 96
 
     /// A copy of one block's vectors.
     package subscript(block: Int) -> LaneBlock {

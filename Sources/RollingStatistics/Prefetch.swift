@@ -28,3 +28,9 @@ extension MutableSpan {
         }
     }
 }
+
+/// Asks for the lines from where a value lies on, which may be more than it fills.
+@inlinable @inline(__always)
+package func prefetch<Value>(from value: inout Value, lines: Int = 1) {
+    unsafe withUnsafeMutablePointer(to: &value) { unsafe lanes_ask($0, lines * 64) }
+}

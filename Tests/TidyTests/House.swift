@@ -37,7 +37,9 @@ let house: [Room] = [
         name: "Bytes", pure: true,
         mayImport: ["CLanes", "KernelBaseline", "KernelV3", "KernelV4"]),
     Room(name: "Telemetry", pure: true, mayImport: ["Fleet", "Bytes"]),
-    Room(name: "Detection", pure: true, mayImport: ["Fleet", "RollingStatistics", "Telemetry"]),
+    Room(
+        name: "Detection", pure: true,
+        mayImport: ["CLanes", "Fleet", "RollingStatistics", "Telemetry"]),
     Room(
         name: "Rules", pure: true,
         mayImport: ["Fleet", "Configuration", "RollingStatistics", "Telemetry", "Detection"]),

@@ -29,6 +29,20 @@ LANES_INLINE lanes_float lanes_from_int(lanes_int v) { return __builtin_convertv
 LANES_INLINE lanes_float lanes_over(lanes_float newer, lanes_float older) { return newer == newer ? newer : older; }
 /// Sets a lane of a vector where it lies.
 LANES_INLINE void lanes_put(void *vector, int lane, float value) { ((float *)vector)[lane & 15] = value; }
+
+/// Eight Double lanes, likewise; both sides of a comparison with NaN give `b`.
+typedef double lanes_double __attribute__((ext_vector_type(8)));
+typedef int lanes_places __attribute__((ext_vector_type(8)));
+LANES_INLINE lanes_double lanes_larger(lanes_double a, lanes_double b) { return a > b ? a : b; }
+LANES_INLINE lanes_double lanes_smaller(lanes_double a, lanes_double b) { return a < b ? a : b; }
+/// Whether a lane lies below its `low` or above its `high`.
+LANES_INLINE _Bool lanes_leave(lanes_double v, lanes_double low, lanes_double high)
+{
+    return __builtin_reduce_or((v < low) | (v > high)) != 0;
+}
+/// Towards zero; every lane must fit.
+LANES_INLINE lanes_places lanes_truncate(lanes_double v) { return __builtin_convertvector(v, lanes_places); }
+
 /// Bit i of the result is the sign of lane i.
 LANES_INLINE unsigned short lanes_bits(lanes_int mask)
 {
@@ -436,11 +450,15 @@ LANES_INLINE int lanes_isa(void)
 #endif
 }
 
-/// Asks for a quarter of the lines of each of four blocks to come, into the second-level cache.
+/// Ticks ahead of which a block goes on from the second-level cache into the first.
+#define LANES_NEAR 6
+/// Asks for the blocks to come, in two stages.
 ///
-/// Tick i asks for the first two lines of the block `ahead` ticks on, the next two of the one three
-/// quarters of that on, and so forth, so that every block is asked for in four parts. All eight at
-/// once would wait behind one page walk, and the few slots for lines on their way with them.
+/// From memory into the second-level cache tick i asks for the first two lines of the block `ahead`
+/// ticks on, the next two of the one three quarters of that on, and so forth, so that every block is
+/// asked for in four parts: all eight lines at once would wait behind one page walk, and the few
+/// slots for lines on their way with them. The tick's own loads would hold such slots too, and the
+/// arithmetic up: so the lines of a block that is nearly due are asked for once more.
 LANES_INLINE void lanes_prefetch(const void *state, const unsigned *blocks, long i, long count, long ahead)
 {
     const long quarter = ahead >> 2;
@@ -453,6 +471,10 @@ LANES_INLINE void lanes_prefetch(const void *state, const unsigned *blocks, long
         __builtin_prefetch(lines, 0, 2);
         __builtin_prefetch(lines + 64, 0, 2);
     }
+    if (i + LANES_NEAR >= count) return;
+    const char *due = (const char *)state + (size_t)blocks[i + LANES_NEAR] * 512;
+#pragma clang loop unroll(full)
+    for (int line = 0; line < 8; line++) __builtin_prefetch(due + line * 64, 0, 3);
 }
 
 /// Zeroed pages, huge ones where the kernel has them; NULL when there is no memory.
