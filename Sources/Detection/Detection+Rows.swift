@@ -33,7 +33,8 @@ extension Detection {
                 let rows = sort(batch, cursor.row..<heard.upperBound)
                 settle(&batch, rows, &cursor.reading)
                 if needs.zGroups != 0 { measure(rows, batch.lanes) }
-                slots.feed(batch.lanes.span, to: &lanes, parameters)
+                slots.feed(
+                    batch.lanes.span, to: &lanes, parameters, asked: needs.statistics)
                 cursor.row = rows.upperBound
             }
         }

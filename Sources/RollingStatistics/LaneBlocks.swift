@@ -94,9 +94,25 @@ package struct LaneBlocks: ~Copyable {
         }
     }
 
+    /// The same where nobody asks for statistics: only what came last, and when, is kept.
+    ///
+    /// A block goes one way or the other; `reset` it when it begins to go the other.
+    package mutating func note(
+        blocks: Span<UInt32>, times: Span<Int32>, values: Span<SIMD16<Float>>, rows: Span<UInt32>
+    ) {
+        precondition(rows.count == blocks.count, "columns of one batch differ")
+        var last: UInt32 = 0
+        for i in rows.indices { last = max(last, rows[i]) }
+        precondition(rows.isEmpty || Int(last) < values.count, "a row that is not there")
+        unsafe rows.withUnsafeBufferPointer { rows in
+            unsafe run(blocks, times, values, rows.baseAddress, nil, nil)
+        }
+    }
+
+    /// Without parameters nothing but the newest values is kept.
     private mutating func run(
         _ blocks: Span<UInt32>, _ times: Span<Int32>, _ values: Span<SIMD16<Float>>,
-        _ rows: UnsafePointer<UInt32>?, _ parameters: LaneParameters,
+        _ rows: UnsafePointer<UInt32>?, _ parameters: LaneParameters?,
         _ flags: UnsafeMutablePointer<UInt16>?
     ) {
         let ticks = blocks.count
@@ -109,7 +125,8 @@ package struct LaneBlocks: ~Copyable {
         // The state beyond the second-level cache arrives in time only if asked for early; within
         // it the questions cost 5 to 15 %.
         let far = count * LaneBlocks.bytesPerBlock > LaneBlocks.cacheBytes
-        let vectors = parameters.vectors
+        let vectors = (parameters ?? LaneParameters()).vectors
+        let isNoted = parameters == nil
         let state = unsafe self.state
         let instructionSet = instructionSet
         unsafe blocks.withUnsafeBufferPointer { blocks in
@@ -121,6 +138,14 @@ package struct LaneBlocks: ~Copyable {
                             times: times.baseAddress, values: values.baseAddress, rows: rows,
                             parameters: vectors.baseAddress, flags: flags,
                             count: ticks, prefetch: far ? LaneBlocks.prefetchTicks : 0)
+                        guard !isNoted else {
+                            switch instructionSet {
+                            case .baseline: unsafe KernelBaseline.noteLanes(batch)
+                            case .v3: unsafe KernelV3.noteLanes(batch)
+                            case .v4: unsafe KernelV4.noteLanes(batch)
+                            }
+                            return
+                        }
                         switch instructionSet {
                         case .baseline: unsafe KernelBaseline.updateLanes(batch)
                         case .v3: unsafe KernelV3.updateLanes(batch)

@@ -189,9 +189,11 @@ package struct LaneSlots: ~Copyable {
     }
 
     /// Feeds the run of each group to the kernel and empties it; `values` are those of the batch that
-    /// was sorted, `parameters` go by group.
+    /// was sorted, `parameters` go by group. Of the groups that are not in `asked`, bit g, only what
+    /// came last is kept.
     package mutating func feed(
-        _ values: Span<SIMD16<Float>>, to lanes: inout LaneBlocks, _ parameters: [LaneParameters]
+        _ values: Span<SIMD16<Float>>, to lanes: inout LaneBlocks, _ parameters: [LaneParameters],
+        asked: UInt16 = .max
     ) {
         for group in 0..<LaneSlots.groups {
             let count = unsafe counts[group]
@@ -201,10 +203,15 @@ package struct LaneSlots: ~Copyable {
             if once & (1 << UInt16(group)) != 0 {
                 for place in blocks.indices { unsafe slots[Int(blocks[place])].release() }
             }
-            unsafe lanes.update(
-                blocks: blocks, times: Span(_unsafeStart: times + first, count: count),
-                values: values, rows: Span(_unsafeStart: sources + first, count: count),
-                parameters: parameters[group])
+            let times = unsafe Span(_unsafeStart: times + first, count: count)
+            let sources = unsafe Span(_unsafeStart: sources + first, count: count)
+            if asked & (1 << UInt16(group)) != 0 {
+                lanes.update(
+                    blocks: blocks, times: times, values: values, rows: sources,
+                    parameters: parameters[group])
+            } else {
+                lanes.note(blocks: blocks, times: times, values: values, rows: sources)
+            }
             unsafe counts[group] = 0
         }
     }

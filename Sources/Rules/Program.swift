@@ -651,7 +651,9 @@ extension Program {
             compiled.bound = bound
             switch relative {
             case .absolute: break
-            case .own: compiled.relative = -2
+            case .own:
+                compiled.relative = -2
+                needs.ask(statistics: 1 << UInt16(compiled.metric.group))
             case .metric(let name):
                 if let metric = vocabulary.opaque(name) { compiled.relative = register(metric) }
             }

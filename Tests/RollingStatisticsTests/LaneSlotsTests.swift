@@ -128,4 +128,52 @@ import Testing
             if let slot { #expect(sent.slots[group] == Int32(slot)) }
         }
     }
+
+    @Test(arguments: InstructionSet.allCases)
+    func `of groups that nobody asks for the newest values are kept, and when they were seen`(
+        _ set: InstructionSet
+    ) {
+        var random = SeededGenerator(seed: 5)
+        let (rows, lanes) = LaneSlotsTests.batch(&random)
+        var slots = LaneSlots(instructionSet: set)
+        slots.grow(devices: 5)
+        var blocks = LaneBlocks(capacity: 128, instructionSet: set)
+        var whole = LaneBlocks(capacity: 128, instructionSet: set)
+        let parameters = [LaneParameters](repeating: LaneParameters(), count: 16)
+        var places = [LanePlace](repeating: LanePlace(), count: rows.count)
+        var next = 0
+        while next < rows.count {
+            var span = places.mutableSpan
+            let end = slots.sort(rows.span, lanes.span, &span, in: next..<rows.count)
+            if end < rows.count,
+                slots.slot(of: Int(rows[end].device), group: Int(rows[end].group)) == nil
+            {
+                slots.add(device: Int(rows[end].device), group: Int(rows[end].group))
+                blocks.grow(to: slots.count)
+                whole.grow(to: slots.count)
+                next = end
+                continue
+            }
+            for index in next..<end where places[index].slot >= 0 {
+                whole.update(
+                    blocks: [UInt32(places[index].slot)].span,
+                    times: [Int32(rows[index].time)].span, values: [lanes[index]].span,
+                    rows: [0].span, parameters: parameters[0])
+            }
+            slots.feed(lanes.span, to: &blocks, parameters, asked: ~(1 << 2))
+            next = end
+        }
+        for device in 0..<5 {
+            for group in 0..<16 {
+                guard let slot = slots.slot(of: device, group: group) else { continue }
+                let (one, other) = (blocks[slot], whole[slot])
+                #expect(one.known == other.known && one.known != 0, "\(set), slot \(slot)")
+                #expect(one.seen == other.seen, "\(set), slot \(slot)")
+                #expect(one.last.presence == other.last.presence)
+                #expect((one.last .!= other.last).bits & one.known == 0)
+                // Of the others the statistics are whole.
+                #expect(group == 2 ? one.variance == .zero : one == other)
+            }
+        }
+    }
 }
