@@ -64,8 +64,6 @@ package struct LayoutTree: Sendable {
         /// Where labels begin whose end must be found by somebody else; or -1.
         package internal(set) var labelsStart = -1
         package internal(set) var labels = 0..<0
-        /// What is to be added to the time that is among the numbers.
-        package var timeBase: Int64 { Int64(walk.base) }
         /// Where a time stands that is not among the numbers, and its value; -1 where it is not a
         /// plain integer of 64 bits.
         package internal(set) var time = 0..<0
@@ -149,12 +147,18 @@ extension LayoutTree {
     /// the tree.
     ///
     /// Where it has a `labelsStart` then, it goes on by `goOn(labels:)`, and where it has a
-    /// `question`, by `answer`.
-    package mutating func read(_ message: borrowing Scratch, _ found: inout Found) {
+    /// `question`, by `answer`. It does not stop for `labels`, if these are what stands at `start`.
+    package mutating func read(
+        _ message: borrowing Scratch, labels: Span<UInt8>, at start: Int, _ found: inout Found
+    ) {
         found.walk.step = first
         clock &+= 1
         if !odd.isEmpty { odd.removeAll(keepingCapacity: true) }
-        if first >= 0 { go(message, &found) }
+        guard first >= 0 else { return }
+        let isInside = start >= 0 && labels.count <= message.count &- start
+        found.walk.labels_start = start
+        go(message, isInside ? labels : Span(), &found)
+        if found.walk.has_labels != 0 { found.labels = start..<start &+ labels.count }
     }
 
     /// Goes on behind labels of so many bytes; nil says that their end is to be searched for.
@@ -174,7 +178,7 @@ extension LayoutTree {
         found.labels = start..<start &+ length
         found.walk.position = start &+ length
         found.walk.step = Int(steps[index].child)
-        go(message, &found)
+        go(message, Span(), &found)
     }
 
     /// The length of the labels that begin at `start`: one that was seen, and is followed by what may
@@ -236,42 +240,55 @@ extension LayoutTree {
         } else {
             found.walk.step = Int(steps[index].sibling)
         }
-        if found.walk.step >= 0 { go(message, &found) }
+        if found.walk.step >= 0 { go(message, Span(), &found) }
     }
 
     /// Goes on until the end, until labels, or until somebody else must read what stands there.
-    private mutating func go(_ message: borrowing Scratch, _ found: inout Found) {
+    private mutating func go(
+        _ message: borrowing Scratch, _ labels: Span<UInt8>, _ found: inout Found
+    ) {
         repeat {
-            Self.walk(steps, &room, instructionSet, message, &found)
+            Self.walk(steps, &room, instructionSet, message, labels, &found)
         } while found.isAtDetour && detour(message, &found)
     }
 
     @inline(__always)
     private static func walk(
         _ steps: [Step], _ room: inout [SIMD16<Float>], _ instructionSet: InstructionSet,
-        _ message: borrowing Scratch, _ found: inout Found
+        _ message: borrowing Scratch, _ labels: Span<UInt8>, _ found: inout Found
     ) {
         var answer: Int32 = 0
         var room = room.mutableSpan
+        // 32 at least, for so many are compared at once.
+        let isLikely = found.walk.has_labels == 0 && labels.count >= 32
+        found.walk.labels_count = isLikely ? labels.count : 0
         unsafe message.withText { text in
-            unsafe steps.span.withUnsafeBufferPointer { steps in
-                unsafe room.withUnsafeMutableBytes { room in
-                    guard let first = steps.baseAddress, let room = room.baseAddress else { return }
-                    let digits = unsafe room + Place.digits
-                    let divisors = unsafe (room + Place.divisors)
-                        .assumingMemoryBound(to: Double.self)
-                    answer =
-                        switch instructionSet {
-                        case .baseline:
-                            unsafe KernelBaseline.followLayout(
-                                &found.walk, first, text, message.count, digits, divisors)
-                        case .v3:
-                            unsafe KernelV3.followLayout(
-                                &found.walk, first, text, message.count, digits, divisors)
-                        case .v4:
-                            unsafe KernelV4.followLayout(
-                                &found.walk, first, text, message.count, digits, divisors)
+            unsafe labels.withUnsafeBufferPointer { labels in
+                unsafe steps.span.withUnsafeBufferPointer { steps in
+                    unsafe room.withUnsafeMutableBytes { room in
+                        guard let first = steps.baseAddress, let room = room.baseAddress else {
+                            return
                         }
+                        let digits = unsafe room + Place.digits
+                        let divisors = unsafe (room + Place.divisors)
+                            .assumingMemoryBound(to: Double.self)
+                        let labels = unsafe UnsafeRawPointer(labels.baseAddress)
+                        answer =
+                            switch instructionSet {
+                            case .baseline:
+                                unsafe KernelBaseline.followLayout(
+                                    &found.walk, first, text, message.count, digits, divisors,
+                                    labels)
+                            case .v3:
+                                unsafe KernelV3.followLayout(
+                                    &found.walk, first, text, message.count, digits, divisors,
+                                    labels)
+                            case .v4:
+                                unsafe KernelV4.followLayout(
+                                    &found.walk, first, text, message.count, digits, divisors,
+                                    labels)
+                            }
+                    }
                 }
             }
         }
@@ -402,6 +419,8 @@ extension LayoutTree {
         var first = 0
         var count = 0
         var rows = 0
+        /// Numbers before the first that has a target: a time.
+        var skipped = 0
 
         package init() {}
     }
@@ -418,55 +437,65 @@ extension LayoutTree {
         guard wanted.first >= 0, wanted.first &+ count <= lanes.count,
             (wanted.first &+ count) &* 3 <= targets.count &* 8
         else { return false }
-        let first = rows.count
-        // One more, for the numbers that have no lane.
-        while rows.count <= first &+ wanted.rows { rows.append(SIMD16(repeating: .nan)) }
         var isSound = Self.convert(
-            wanted.first, count, targets, lanes, instructionSet, &room, &rows, first)
-        if !odd.isEmpty { isSound = takeOdd(wanted, &rows, first) && isSound }
-        rows.removeLast()
+            wanted, count, targets, lanes, instructionSet, &room, &rows)
+        if !odd.isEmpty { isSound = takeOdd(wanted, &rows) && isSound }
         return isSound
     }
 
     @inline(__always)
     private static func convert(
-        _ start: Int, _ count: Int, _ targets: [SIMD8<Double>], _ lanes: [UInt16],
+        _ wanted: Targets, _ count: Int, _ targets: [SIMD8<Double>], _ lanes: [UInt16],
         _ instructionSet: InstructionSet, _ room: inout [SIMD16<Float>],
-        _ rows: inout [SIMD16<Float>], _ first: Int
+        _ rows: inout [SIMD16<Float>]
     ) -> Bool {
+        var isSound = false
         var room = room.mutableSpan
-        var rows = rows.mutableSpan
-        return unsafe room.withUnsafeMutableBytes { room in
-            unsafe rows.withUnsafeMutableBytes { rows in
-                unsafe targets.span.withUnsafeBufferPointer { targets in
-                    unsafe lanes.span.withUnsafeBufferPointer { lanes in
-                        guard let room = room.baseAddress, let rows = rows.baseAddress,
-                            let targets = targets.baseAddress, let lanes = lanes.baseAddress
-                        else { return true }
-                        let doubles = unsafe room.assumingMemoryBound(to: Double.self)
-                        let numbers = unsafe lanes_conversion(
-                            digits: room + Place.digits, divisors: doubles + Place.divisors / 8,
-                            targets: targets + start / 8 &* 3, places: lanes + start,
-                            count: count, values: doubles + Place.values / 8,
-                            lanes: (rows + first &* 64).assumingMemoryBound(to: Float.self))
-                        return switch instructionSet {
-                        case .baseline: unsafe KernelBaseline.convertNumbers(numbers)
-                        case .v3: unsafe KernelV3.convertNumbers(numbers)
-                        case .v4: unsafe KernelV4.convertNumbers(numbers)
+        unsafe room.withUnsafeMutableBytes { room in
+            unsafe targets.span.withUnsafeBufferPointer { targets in
+                unsafe lanes.span.withUnsafeBufferPointer { lanes in
+                    guard let room = room.baseAddress, let targets = targets.baseAddress,
+                        let lanes = lanes.baseAddress
+                    else { return }
+                    let doubles = unsafe room.assumingMemoryBound(to: Double.self) + wanted.skipped
+                    var numbers = unsafe lanes_conversion(
+                        digits: room + (Place.digits &+ wanted.skipped &* 16),
+                        divisors: doubles + Place.divisors / 8,
+                        targets: targets + wanted.first / 8 &* 3, places: lanes + wanted.first,
+                        count: count, values: doubles + Place.values / 8, lanes: nil)
+                    // One more, for the numbers that have no lane; it does not stay.
+                    rows.append(addingCapacity: wanted.rows &+ 1) { added in
+                        unsafe added.withUnsafeMutableBufferPointer { added, rowCount in
+                            guard let first = added.baseAddress else { return }
+                            for row in 0...wanted.rows {
+                                unsafe (first + row).initialize(to: SIMD16(repeating: .nan))
+                            }
+                            rowCount = wanted.rows
+                            unsafe numbers.lanes = UnsafeMutableRawPointer(first)
+                                .assumingMemoryBound(to: Float.self)
+                            isSound =
+                                switch instructionSet {
+                                case .baseline: unsafe KernelBaseline.convertNumbers(numbers)
+                                case .v3: unsafe KernelV3.convertNumbers(numbers)
+                                case .v4: unsafe KernelV4.convertNumbers(numbers)
+                                }
                         }
                     }
                 }
             }
         }
+        return isSound
     }
 
     @inline(never)
     private mutating func takeOdd(
-        _ wanted: Targets, _ rows: inout [SIMD16<Float>], _ first: Int
+        _ wanted: Targets, _ rows: inout [SIMD16<Float>]
     ) -> Bool {
         var isSound = true
-        for (ordinal, value) in odd where ordinal < wanted.count {
-            let place = wanted.first + ordinal
+        for (ordinal, value) in odd {
+            let index = ordinal - wanted.skipped
+            guard index >= 0, index < wanted.count else { continue }
+            let place = wanted.first + index
             let target = place / 8 * 3
             let scaled = value * targets[target][place & 7]
             isSound =
@@ -477,7 +506,9 @@ extension LayoutTree {
                     of: value, toByteOffset: Place.values + ordinal * 8, as: Double.self)
             }
             let lane = Int(lanes[place])
-            rows[first + lane >> 4][lane & 15] = Float(scaled)
+            if lane < wanted.rows * 16 {
+                rows[rows.count - wanted.rows + lane >> 4][lane & 15] = Float(scaled)
+            }
         }
         return isSound
     }
@@ -494,6 +525,19 @@ extension LayoutTree {
 }
 
 extension LayoutTree {
+    /// One of the numbers of a message, a time that is a run of digits and lies among them.
+    package func time(_ ordinal: Int, _ found: inout Found) -> Int64 {
+        precondition(
+            ordinal >= 0 && ordinal < Self.numbersMax, "a message has so many numbers at most")
+        func digits(_ offset: Int) -> UInt64 {
+            unsafe room.span.bytes.unsafeLoadUnaligned(
+                fromUncheckedByteOffset: Place.digits &+ ordinal &* 16 &+ offset, as: UInt64.self)
+        }
+        // Fifteen digits at most.
+        let value = Digits.joined(digits(0)) &* 100_000_000 &+ Digits.joined(digits(8))
+        return Int64(found.walk.base) &+ Int64(truncatingIfNeeded: value)
+    }
+
     /// A place of the tree, and what stands there of a message that is being learned.
     package struct Cut: Sendable {
         package var slot: Slot
@@ -545,7 +589,15 @@ extension LayoutTree {
         }
         guard steps[end].child < 0 else { return .known }
         steps[end].child = Int32(shape)
-        return .new(aim(numbers.map(\.target), rows))
+        // A time is nothing to convert, and stands nearly always before all others or behind them.
+        let isTimed = numbers.first?.slot == .time
+        let wanted =
+            (isTimed
+                ? numbers.dropFirst()
+                : numbers.last?.slot == .time ? numbers.dropLast() : numbers[...])
+        var made = aim(wanted.map(\.target), rows)
+        made.skipped = isTimed ? 1 : 0
+        return .new(made)
     }
 
     private mutating func aim(_ wanted: [Target], _ rows: Int) -> Targets {

@@ -10,14 +10,19 @@ extension MessageDecoder {
         _ bytes: Span<UInt8>, _ batch: inout SampleBatch, _ directory: inout Directory
     ) -> Bool {
         var found = LayoutTree.Found()
-        shapes.tree.read(scratch, &found)
-        var guess = LabelGuess()
+        // Labels stand where they stood the last time, and nearly always they are known.
+        var guess = Self.guess(bytes, labelsStart, &map, known, fingerprints)
+        Self.read(scratch, &shapes.tree, map, guess.number, labelsStart, &found)
+        if found.labels.isEmpty {
+            guess = LabelGuess()
+        } else if found.isLostBehindLabels() {
+            map.mistake(guess.number, bytes, labelsStart)
+        }
         while found.labelsStart >= 0 || found.question >= 0 {
             if found.question >= 0 {
                 shapes.readOn(scratch, &found)
             } else {
-                guess = Self.goOnBehindLabels(
-                    scratch, &shapes.tree, &map, known, fingerprints, &found)
+                guess = goOnBehindLabels(bytes, &found)
             }
         }
         guard found.shape >= 0 else { return false }
@@ -25,7 +30,7 @@ extension MessageDecoder {
         let number = found.shape
         let firstRow = batch.lanes.count
         let isSound = shapes.tree.convert(shapes.shapes[number].targets, into: &batch.lanes)
-        guard let time = time(found, number, bytes),
+        guard let time = time(&found, number, bytes),
             time.milliseconds <= record.latest.milliseconds,
             let place = place(of: found.labels, guess.number, shapes.shapes[number].salt, bytes),
             let device = place == guess.place
@@ -52,29 +57,47 @@ extension MessageDecoder {
         var device: DeviceIndex?
     }
 
-    /// Follows a message behind its labels; they are compared with what they were taken for.
-    ///
     @inline(__always)
-    private static func goOnBehindLabels(
-        _ message: borrowing Scratch, _ tree: inout LayoutTree, _ map: inout ByteMap,
-        _ known: [KnownLabels], _ fingerprints: [UInt64], _ found: inout LayoutTree.Found
+    private static func read(
+        _ message: borrowing Scratch, _ tree: inout LayoutTree, _ map: borrowing ByteMap,
+        _ labels: Int, _ start: Int, _ found: inout LayoutTree.Found
+    ) {
+        let labels = map.bytes.span.extracting(map.range(of: labels))
+        tree.read(message, labels: labels, at: start, &found)
+    }
+
+    /// What labels at `start` seem to be.
+    ///
+    /// Nothing waits for what this finds, for it is nearly always the same: each of these lies in
+    /// another place of the memory, and they are on their way while the message is followed.
+    @inline(__always)
+    private static func guess(
+        _ bytes: Span<UInt8>, _ start: Int, _ map: inout ByteMap, _ known: [KnownLabels],
+        _ fingerprints: [UInt64]
     ) -> LabelGuess {
-        let text = message.bytes.span.extracting(droppingFirst: Scratch.front)
+        guard let number = map.guess(bytes, start) else { return LabelGuess() }
+        let place = map.meaning(number).value
+        return LabelGuess(
+            number: number, place: place, device: device(known[place], fingerprints))
+    }
+
+    /// Follows a message behind labels at which it stopped: short ones, those that stand elsewhere than
+    /// in the message before, and those that are not what they seemed to be.
+    @inline(never)
+    private mutating func goOnBehindLabels(
+        _ bytes: Span<UInt8>, _ found: inout LayoutTree.Found
+    ) -> LabelGuess {
         let start = found.labelsStart
-        guard let guess = map.guess(text, start) else {
-            tree.goOn(labels: nil, message, &found)
-            return LabelGuess()
+        let guess = Self.guess(bytes, start, &map, known, fingerprints)
+        guard guess.number >= 0 else {
+            shapes.tree.goOn(labels: nil, scratch, &found)
+            return guess
         }
-        // Nothing waits for what this finds, for it is nearly always the same: each of these lies in
-        // another place of the memory, and they are on their way while the message is followed.
-        let isRight = map.isRight(guess.number, text, start)
-        let place = map.meaning(guess.number).value
-        let device = device(known[place], fingerprints)
-        tree.goOn(labels: isRight ? guess.length : nil, message, &found)
+        let length = map.length(of: guess.number, at: start, bytes)
+        shapes.tree.goOn(labels: length, scratch, &found)
         // The latter are labels that begin like others, and go on.
-        if !isRight || found.isLostBehindLabels() { map.mistake(guess.number, text, start) }
-        return isRight
-            ? LabelGuess(number: guess.number, place: place, device: device) : LabelGuess()
+        if length == nil || found.isLostBehindLabels() { map.mistake(guess.number, bytes, start) }
+        return length == nil ? LabelGuess() : guess
     }
 
     /// The place in `known` of a message's labels; `guess` is the number of their run, or -1.
@@ -109,17 +132,17 @@ extension MessageDecoder {
         return Int(found)
     }
 
-    /// The event time of a message whose layout is known, or nil where it names none.
+    /// The event time of a message whose layout is known, or nil where it names none; `found` is as it
+    /// was, and large.
     @inline(__always)
     private mutating func time(
-        _ found: LayoutTree.Found, _ number: Int, _ bytes: Span<UInt8>
+        _ found: inout LayoutTree.Found, _ number: Int, _ bytes: Span<UInt8>
     ) -> Instant? {
         let ordinal = Int(shapes.shapes[number].time)
         guard ordinal >= 0 else { return record.origin.recordTime }
-        // Among the numbers are fifteen digits of it at most.
         let integer =
             found.time.isEmpty
-            ? found.timeBase &+ Int64(shapes.tree.number(ordinal)) : found.timeInteger
+            ? shapes.tree.time(ordinal, &found) : found.timeInteger
         if integer >= 0 { return Timestamp.instant(integer, settings.timestampUnit) }
         guard !shapes.shapes[number].isLine || found.isTimeWhole else { return nil }
         let node = Node(
@@ -135,11 +158,8 @@ extension MessageDecoder {
         _ directory: inout Directory
     ) {
         counted.labelHits &+= 1
-        guard Int(record.origin.partition) < batch.partitions.count else {
-            return directory.touch(device, at: time)
-        }
         directory.touch(
-            device, at: time, from: batch.partitions[Int(record.origin.partition)])
+            device, at: time, from: batch.partitions, Int(record.origin.partition))
     }
 
     /// Writes the rows of a message in which every number is sound and has its place; their lanes are
@@ -152,22 +172,31 @@ extension MessageDecoder {
         if !shapes.shapes[number].peaks.isEmpty {
             takePeaks(shapes.shapes[number], device, time, &batch)
         }
-        var row = Int(shapes.shapes[number].rows.lowerBound)
-        let end = Int(shapes.shapes[number].rows.upperBound)
-        while row < end {
-            let open = shapes.rows[row]
-            row &+= 1
-            batch.rows.append(
-                SampleBatch.Row(
-                    device: device, group: open.group, partition: record.origin.partition,
-                    time: time, offset: record.origin.offset, points: open.points))
-        }
+        let open = shapes.shapes[number].rows
+        Self.add(
+            shapes.rows.span.extracting(Int(open.lowerBound)..<Int(open.upperBound)), device, time,
+            record.origin, &batch.rows)
         if !shapes.shapes[number].counters.isEmpty {
             takeCounters(shapes.shapes[number], firstRow, &batch)
         }
         batch.tally.points &+= shapes.shapes[number].points
         batch.tally.unknownMetric &+= shapes.shapes[number].unknown
         batch.tally.ignored &+= shapes.shapes[number].ignored
+    }
+
+    @inline(__always)
+    private static func add(
+        _ open: Span<ShapeTree.Row>, _ device: DeviceIndex, _ time: Instant,
+        _ origin: MessageOrigin, _ rows: inout [SampleBatch.Row]
+    ) {
+        rows.append(addingCapacity: open.count) { rows in
+            for index in open.indices {
+                rows.append(
+                    SampleBatch.Row(
+                        device: device, group: open[index].group, partition: origin.partition,
+                        time: time, offset: origin.offset, points: open[index].points))
+            }
+        }
     }
 
     private mutating func takeCounters(

@@ -92,6 +92,7 @@ package struct MessageDecoder: Sendable {
             let device = Int(known[place].device)
             fingerprints.span.ask(for: device)
             directory.devices.span.ask(for: device)
+            memory.expect(DeviceIndex(known[place].device))
         }
         coming.place = coming.hash.flatMap { map.expect($0) }
         if let place = coming.place { known.span.ask(for: place) }

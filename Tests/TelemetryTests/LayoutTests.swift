@@ -55,7 +55,7 @@ import Testing
         var scratch = Scratch()
         scratch.fill(message.bytes.span)
         var found = LayoutTree.Found()
-        tree.read(scratch, &found)
+        tree.read(scratch, labels: Span(), at: 0, &found)
         guard found.shape >= 0 else { return nil }
         var rows: [SIMD16<Float>] = []
         let isSound = tree.convert(targets[found.shape], into: &rows)

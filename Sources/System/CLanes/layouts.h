@@ -110,15 +110,29 @@ struct lanes_walk {
     long base;
     /// Where labels begin that were met; of an end, its number.
     long found;
+    /// Where labels that are likely would begin, and how many bytes they have; 0 where none are known.
+    long labels_start, labels_count;
+    /// Whether they were met.
+    long has_labels;
 };
-/// Goes on until something else than a number stands there. Answers what that is as `lanes_step_…`;
+/// Whether 32 bytes or more are the same; the last ones overlap those before them.
+LANES_INLINE int lanes_equal(const void *one, const void *other, long count)
+{
+    typedef unsigned char bytes __attribute__((ext_vector_type(32), aligned(1)));
+    bytes difference = 0;
+    for (long place = 0, last = count - 32;; place = place + 32 < last ? place + 32 : last) {
+        difference |= *(const bytes *)((const char *)one + place) ^ *(const bytes *)((const char *)other + place);
+        if (place == last) return __builtin_reduce_or(difference) == 0;
+    }
+}
+/// Goes on until something else than a number or labels that are likely stands there. Answers what that is as `lanes_step_…`;
 /// where the next step does not fit, a question. Puts aside, by number, sixteen digits and what they
 /// are to be divided by.
 ///
 /// Nothing checks that the `count` bytes of text go on: before them sixteen bytes must be readable,
-/// behind them 64 zeros, and no literal may hold a zero.
+/// behind them 64 zeros, and no literal may hold a zero. All of the likely labels lie within them.
 LANES_INLINE int lanes_follow(struct lanes_walk *walk, const struct lanes_step *first, const void *text,
-    long count, void *all_digits, double *divisors)
+    long count, void *all_digits, double *divisors, const void *labels)
 {
     const char *steps = (const char *)first;
     const char *place = (const char *)text + walk->position;
@@ -148,6 +162,13 @@ LANES_INLINE int lanes_follow(struct lanes_walk *walk, const struct lanes_step *
         } else if (step->kind == lanes_step_more) {
             place = end;
             next = step->child;
+            continue;
+        } else if (step->kind == lanes_step_labels && walk->labels_count > 0
+            && end - (const char *)text == walk->labels_start && lanes_equal(end, labels, walk->labels_count)) {
+            place = end + walk->labels_count;
+            next = step->child;
+            walk->labels_count = 0;
+            walk->has_labels = 1;
             continue;
         } else {
             const int is_end = step->kind == lanes_step_end;
@@ -237,7 +258,9 @@ LANES_INLINE int lanes_convert(const struct lanes_conversion *all)
         *(lanes_stored_double *)(all->values + i) = value;
         const lanes_double scaled = value * target[0];
         wrong |= (scaled < target[1]) | (scaled > target[2]);
-        const floats lane = __builtin_convertvector(scaled, floats);
+        floats lane = __builtin_convertvector(scaled, floats);
+        // All at once: otherwise each is converted by itself, on its way into its lane.
+        __asm__("" : "+m"(lane));
         for (int k = 0; k < 8; k++) all->lanes[all->places[i + k]] = lane[k];
     }
     return __builtin_reduce_or(wrong) == 0;
