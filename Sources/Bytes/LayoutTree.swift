@@ -110,7 +110,9 @@ package struct LayoutTree: Sendable {
         static var values: Int { 0 }
         static var divisors: Int { LayoutTree.numbersMax * 8 }
         static var digits: Int { LayoutTree.numbersMax * 16 }
-        static var end: Int { LayoutTree.numbersMax * 32 }
+        /// The end of a message, and zeros behind it.
+        static var tail: Int { LayoutTree.numbersMax * 32 }
+        static var end: Int { tail + 192 }
     }
 
     /// Steps that may stand at one place: trying one after the other must stay cheap.
@@ -144,21 +146,43 @@ package struct LayoutTree: Sendable {
 
 extension LayoutTree {
     /// Follows a message as far as it goes; `found`, which is a new one, has the shape -1 where it leaves
-    /// the tree.
+    /// the tree, and `copy` holds the message then.
     ///
     /// Where it has a `labelsStart` then, it goes on by `goOn(labels:)`, and where it has a
     /// `question`, by `answer`. It does not stop for `labels`, if these are what stands at `start`.
     package mutating func read(
-        _ message: borrowing Scratch, labels: Span<UInt8>, at start: Int, _ found: inout Found
+        _ payload: Span<UInt8>, _ copy: inout Scratch, labels: Span<UInt8>, at start: Int,
+        _ found: inout Found
     ) {
         found.walk.step = first
         clock &+= 1
         if !odd.isEmpty { odd.removeAll(keepingCapacity: true) }
-        guard first >= 0 else { return }
-        let isInside = start >= 0 && labels.count <= message.count &- start
+        let isInside = start >= 0 && labels.count <= payload.count &- start
+        let labels = isInside ? labels : Span()
         found.walk.labels_start = start
-        go(message, isInside ? labels : Span(), &found)
+        if canStayInPlace(payload.count) {
+            // What was copied just now can be read again only when all of it has arrived, so that a
+            // message is read where it lies.
+            unsafe payload.withUnsafeBufferPointer { payload in
+                guard let text = payload.baseAddress else { return }
+                unsafe Self.walk(
+                    steps, &room, instructionSet, text, payload.count, hasZeros: false, labels,
+                    &found)
+            }
+        }
+        if found.shape < 0 {
+            copy.fill(payload)
+            if first >= 0 { go(copy, labels, &found) }
+        }
         if found.walk.has_labels != 0 { found.labels = start..<start &+ labels.count }
+    }
+
+    /// Whether no digits are looked for before a message of so many bytes.
+    @inline(__always)
+    private func canStayInPlace(_ count: Int) -> Bool {
+        guard first >= 0, count >= Int(lanes_tail) else { return false }
+        let step = steps[first / Step.size]
+        return step.slot == Slot.labels.rawValue || step.advance >= 16
     }
 
     /// Goes on behind labels of so many bytes; nil says that their end is to be searched for.
@@ -248,47 +272,51 @@ extension LayoutTree {
         _ message: borrowing Scratch, _ labels: Span<UInt8>, _ found: inout Found
     ) {
         repeat {
-            Self.walk(steps, &room, instructionSet, message, labels, &found)
+            found.labelsStart = -1
+            unsafe message.withText { text in
+                unsafe Self.walk(
+                    steps, &room, instructionSet, text, message.count, hasZeros: true, labels,
+                    &found)
+            }
         } while found.isAtDetour && detour(message, &found)
     }
 
+    /// Goes on in a text with zeros around it, or, where there are none, in a long one whose end is
+    /// copied.
     @inline(__always)
     private static func walk(
         _ steps: [Step], _ room: inout [SIMD16<Float>], _ instructionSet: InstructionSet,
-        _ message: borrowing Scratch, _ labels: Span<UInt8>, _ found: inout Found
+        _ text: UnsafeRawPointer, _ count: Int, hasZeros: Bool, _ labels: Span<UInt8>,
+        _ found: inout Found
     ) {
         var answer: Int32 = 0
         var room = room.mutableSpan
         // 32 at least, for so many are compared at once.
         let isLikely = found.walk.has_labels == 0 && labels.count >= 32
         found.walk.labels_count = isLikely ? labels.count : 0
-        unsafe message.withText { text in
-            unsafe labels.withUnsafeBufferPointer { labels in
-                unsafe steps.span.withUnsafeBufferPointer { steps in
-                    unsafe room.withUnsafeMutableBytes { room in
-                        guard let first = steps.baseAddress, let room = room.baseAddress else {
-                            return
-                        }
-                        let digits = unsafe room + Place.digits
-                        let divisors = unsafe (room + Place.divisors)
-                            .assumingMemoryBound(to: Double.self)
-                        let labels = unsafe UnsafeRawPointer(labels.baseAddress)
-                        answer =
-                            switch instructionSet {
-                            case .baseline:
-                                unsafe KernelBaseline.followLayout(
-                                    &found.walk, first, text, message.count, digits, divisors,
-                                    labels)
-                            case .v3:
-                                unsafe KernelV3.followLayout(
-                                    &found.walk, first, text, message.count, digits, divisors,
-                                    labels)
-                            case .v4:
-                                unsafe KernelV4.followLayout(
-                                    &found.walk, first, text, message.count, digits, divisors,
-                                    labels)
-                            }
+        unsafe labels.withUnsafeBufferPointer { labels in
+            unsafe steps.span.withUnsafeBufferPointer { steps in
+                unsafe room.withUnsafeMutableBytes { room in
+                    guard let first = steps.baseAddress, let room = room.baseAddress else {
+                        return
                     }
+                    let digits = unsafe room + Place.digits
+                    let divisors = unsafe (room + Place.divisors)
+                        .assumingMemoryBound(to: Double.self)
+                    let tail = unsafe hasZeros ? nil : room + Place.tail
+                    let labels = unsafe UnsafeRawPointer(labels.baseAddress)
+                    answer =
+                        switch instructionSet {
+                        case .baseline:
+                            unsafe KernelBaseline.followLayout(
+                                &found.walk, first, text, count, tail, digits, divisors, labels)
+                        case .v3:
+                            unsafe KernelV3.followLayout(
+                                &found.walk, first, text, count, tail, digits, divisors, labels)
+                        case .v4:
+                            unsafe KernelV4.followLayout(
+                                &found.walk, first, text, count, tail, digits, divisors, labels)
+                        }
                 }
             }
         }
@@ -526,7 +554,9 @@ extension LayoutTree {
 
 extension LayoutTree {
     /// One of the numbers of a message, a time that is a run of digits and lies among them.
-    package func time(_ ordinal: Int, _ found: inout Found) -> Int64 {
+    ///
+    /// Mutating, so that `self` goes by reference.
+    package mutating func time(_ ordinal: Int, _ found: inout Found) -> Int64 {
         precondition(
             ordinal >= 0 && ordinal < Self.numbersMax, "a message has so many numbers at most")
         func digits(_ offset: Int) -> UInt64 {

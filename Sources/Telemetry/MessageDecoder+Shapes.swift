@@ -5,17 +5,18 @@ import Fleet
 extension MessageDecoder {
     /// Takes a message whose shape and labels are known.
     ///
-    /// - Returns: false where there is anything unusual about it; nothing was changed then.
+    /// - Returns: false where there is anything unusual about it; nothing was changed then but `scratch`,
+    ///   which holds the message.
     mutating func takeShaped(
         _ bytes: Span<UInt8>, _ batch: inout SampleBatch, _ directory: inout Directory
     ) -> Bool {
         var found = LayoutTree.Found()
         // Labels stand where they stood the last time, and nearly always they are known.
         var guess = Self.guess(bytes, labelsStart, &map, known, fingerprints)
-        Self.read(scratch, &shapes.tree, map, guess.number, labelsStart, &found)
+        Self.read(bytes, &scratch, &shapes.tree, map, guess.number, labelsStart, &found)
         if found.labels.isEmpty {
             guess = LabelGuess()
-        } else if found.isLostBehindLabels() {
+        } else if found.shape < 0, found.isLostBehindLabels() {
             map.mistake(guess.number, bytes, labelsStart)
         }
         while found.labelsStart >= 0 || found.question >= 0 {
@@ -37,6 +38,7 @@ extension MessageDecoder {
                 ? guess.device : Self.device(known[place], fingerprints)
         else {
             batch.lanes.removeSubrange(firstRow...)
+            scratch.fill(bytes)
             return false
         }
         counted.shapeHits &+= 1
@@ -59,11 +61,11 @@ extension MessageDecoder {
 
     @inline(__always)
     private static func read(
-        _ message: borrowing Scratch, _ tree: inout LayoutTree, _ map: borrowing ByteMap,
-        _ labels: Int, _ start: Int, _ found: inout LayoutTree.Found
+        _ bytes: Span<UInt8>, _ copy: inout Scratch, _ tree: inout LayoutTree,
+        _ map: borrowing ByteMap, _ labels: Int, _ start: Int, _ found: inout LayoutTree.Found
     ) {
         let labels = map.bytes.span.extracting(map.range(of: labels))
-        tree.read(message, labels: labels, at: start, &found)
+        tree.read(bytes, &copy, labels: labels, at: start, &found)
     }
 
     /// What labels at `start` seem to be.

@@ -116,10 +116,7 @@ package struct MessageDecoder: Sendable {
             origin, clock: now, latest: Instant(milliseconds: now.milliseconds &+ futureSkew))
         let isSized = !payload.isEmpty && payload.count <= settings.messageBytesMax
         let isKnown = isSized && !shapes.isEmpty
-        if isKnown {
-            scratch.fill(payload)
-            if takeShaped(payload, &batch, &directory) { return }
-        }
+        if isKnown, takeShaped(payload, &batch, &directory) { return }
         // Where a layout might be learned the message is read in full, unless that led to nothing.
         let mayLearn = shapes.isReadyToLearn()
         let isDirect =

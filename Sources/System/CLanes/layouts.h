@@ -9,6 +9,10 @@ typedef double lanes_double __attribute__((ext_vector_type(8)));
 /// As they lie in memory.
 typedef lanes_double lanes_stored_double __attribute__((aligned(8)));
 
+/// What hardly ever is so; what comes of it may be kept in memory meanwhile.
+#define LANES_RARE(condition) __builtin_expect(!!(condition), 0)
+/// Bytes at the end of a text that are read in a copy: 64, and the sixteen before a number's end.
+enum { lanes_tail = 80 };
 /// What follows the literal of a step.
 enum {
     /// A number of the form that is expected, and the step behind it is the next in memory, so that
@@ -88,14 +92,14 @@ LANES_INLINE long lanes_number(const void *text, void *digits, double *divisor)
     const unsigned char *byte = (const unsigned char *)text;
     const unsigned others = lanes_others(text);
     const long whole = __builtin_ctz(others | 0x10000);
-    if (whole == 0 || whole > 15 || (whole > 1 && byte[0] == '0')) return 0;
+    if (LANES_RARE(whole == 0 || whole > 15 || (whole > 1 && byte[0] == '0'))) return 0;
     long width = whole, part = whole, power = 0;
     if (byte[whole] == '.') {
         width = __builtin_ctz((others & (others - 1)) | 0x10000);
         power = part = width - whole - 1;
-        if (part == 0 || width > 15) return 0;
+        if (LANES_RARE(part == 0 || width > 15)) return 0;
     }
-    if ((byte[width] | 0x20) == 'e') return 0;
+    if (LANES_RARE((byte[width] | 0x20) == 'e')) return 0;
     const lanes_text fraction = *(const lanes_loose_text *)(tops + part);
     const lanes_text ahead = *(const lanes_loose_text *)(tops + width) & ~*(const lanes_loose_text *)(tops + part + 1);
     *(lanes_text *)digits = lanes_joined(byte + width, fraction, ahead);
@@ -130,21 +134,35 @@ LANES_INLINE int lanes_equal(const void *one, const void *other, long count)
 /// are to be divided by.
 ///
 /// Nothing checks that the `count` bytes of text go on: before them sixteen bytes must be readable,
-/// behind them 64 zeros, and no literal may hold a zero. All of the likely labels lie within them.
-LANES_INLINE int lanes_follow(struct lanes_walk *walk, const struct lanes_step *first, const void *text,
-    long count, void *all_digits, double *divisors, const void *labels)
+/// unless the first number ends behind as many, and behind them 64 zeros. Where there is room for a
+/// `tail`, the last `lanes_tail` bytes are read there, so that the zeros are needed behind it alone, and
+/// no byte outside the text is read. No literal may hold a zero, and all of the likely labels lie within
+/// the text.
+LANES_INLINE int lanes_follow(struct lanes_walk *walk, const struct lanes_step *first, const void *all_text,
+    long count, void *tail, void *all_digits, double *divisors, const void *labels)
 {
+    const char *text = (const char *)all_text;
+    if (tail) __builtin_memcpy(tail, text + count - lanes_tail, lanes_tail);
+    // From here on less than 64 bytes are left: a literal, a number and what is compared beyond.
+    const char *limit = tail ? text + count - 64 : (const char *)-1;
     const char *steps = (const char *)first;
-    const char *place = (const char *)text + walk->position;
+    const char *place = text + walk->position;
     lanes_text *digits = (lanes_text *)all_digits + walk->ordinal;
     double *divisor = divisors + walk->ordinal;
     long next = walk->step, base = walk->base;
     int answer = lanes_step_question;
     for (;;) {
+        if (LANES_RARE(place > limit)) {
+            const char *copied = (const char *)tail + lanes_tail - count;
+            place += copied - text;
+            text = copied;
+            limit = (const char *)-1;
+        }
         const struct lanes_step *step = (const struct lanes_step *)(steps + next);
         if (!lanes_fits(place, step)) break;
         const char *end = place + step->advance;
-        if (__builtin_expect(step->kind <= lanes_step_number, 1)) {
+        // Each is more likely than the next, and none so rare that it might wait for memory.
+        if (__builtin_expect_with_probability(step->kind <= lanes_step_number, 1, 0.7)) {
             *digits = lanes_joined(end, step->fraction, step->whole);
             *divisor = step->divisor;
             base |= step->base;
@@ -155,7 +173,7 @@ LANES_INLINE int lanes_follow(struct lanes_walk *walk, const struct lanes_step *
                 divisor++;
                 continue;
             }
-        } else if (step->kind == lanes_step_open) {
+        } else if (__builtin_expect(step->kind == lanes_step_open, 1)) {
             const long width = lanes_number(end, digits, divisor);
             if (width == 0) break;
             place = end + width;
@@ -164,7 +182,7 @@ LANES_INLINE int lanes_follow(struct lanes_walk *walk, const struct lanes_step *
             next = step->child;
             continue;
         } else if (step->kind == lanes_step_labels && walk->labels_count > 0
-            && end - (const char *)text == walk->labels_start && lanes_equal(end, labels, walk->labels_count)) {
+            && end - text == walk->labels_start && lanes_equal(end, labels, walk->labels_count)) {
             place = end + walk->labels_count;
             next = step->child;
             walk->labels_count = 0;
@@ -172,7 +190,7 @@ LANES_INLINE int lanes_follow(struct lanes_walk *walk, const struct lanes_step *
             continue;
         } else {
             const int is_end = step->kind == lanes_step_end;
-            const long position = end - (const char *)text;
+            const long position = end - text;
             if (is_end && position != count) break;
             walk->found = is_end ? step->child : position;
             answer = step->kind;
@@ -182,7 +200,7 @@ LANES_INLINE int lanes_follow(struct lanes_walk *walk, const struct lanes_step *
         digits++;
         divisor++;
     }
-    walk->position = place - (const char *)text;
+    walk->position = place - text;
     walk->ordinal = divisor - divisors;
     walk->step = next;
     walk->base = base;
