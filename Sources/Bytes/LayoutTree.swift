@@ -11,6 +11,7 @@ import KernelV4
 /// over memory of its own and over a copy of the payload without a check a step.
 package struct LayoutTree: Sendable {
     package enum Slot: UInt8, BitwiseCopyable, Sendable {
+        // The first is known to what follows a layout; see `lanes_slot_value`.
         case value, time, labels
         /// Nothing: more literal bytes follow.
         case more
@@ -51,6 +52,8 @@ package struct LayoutTree: Sendable {
         var misses: Int32 = 0
         /// The message in which it rose last.
         var clock: UInt32 = 0
+        /// The message that gave another form.
+        var turned: UInt32?
         /// Of labels, the shortest and the longest seen, and the one before this.
         var shortest: Int = .max
         var longest = 0
@@ -119,9 +122,12 @@ package struct LayoutTree: Sendable {
     private static let siblingsMax = 12
     /// So many that a distance in bytes fits in 32 bits; settings ask for far fewer.
     private static let stepsMax = 1 << 20
-    /// At one miss in ten and more a guess costs more than it saves.
-    private static let missesMax: Int32 = 80
-    private static let missCost: Int32 = 10
+    /// At one miss in seven and more a guess costs more than it saves.
+    private static let missCost: Int32 = 6
+    /// So many that chance alone does not lead here from one miss in nine.
+    private static let missesMax: Int32 = 240
+    /// A form that does not last for so many messages is none.
+    private static let turnMin: UInt32 = 256
 
     /// What follows and converts; never wider than the processor.
     private let instructionSet: InstructionSet
@@ -169,6 +175,7 @@ extension LayoutTree {
                     steps, &room, instructionSet, text, payload.count, hasZeros: false, labels,
                     &found)
             }
+            if found.walk.missed_width > 0 { noteMiss(payload, &found) }
         }
         if found.shape < 0 {
             copy.fill(payload)
@@ -182,7 +189,9 @@ extension LayoutTree {
     private func canStayInPlace(_ count: Int) -> Bool {
         guard first >= 0, count >= Int(lanes_tail) else { return false }
         let step = steps[first / Step.size]
-        return step.slot == Slot.labels.rawValue || step.advance >= 16
+        // A value may have another form than is expected, and be shorter.
+        let bytes = step.slot == Slot.value.rawValue ? Int(step.length) : Int(step.advance)
+        return bytes >= 16 || step.slot == Slot.labels.rawValue
     }
 
     /// Goes on behind labels of so many bytes; nil says that their end is to be searched for.
@@ -277,6 +286,9 @@ extension LayoutTree {
                 unsafe Self.walk(
                     steps, &room, instructionSet, text, message.count, hasZeros: true, labels,
                     &found)
+            }
+            if found.walk.missed_width > 0 {
+                noteMiss(message.bytes.span.extracting(droppingFirst: Scratch.front), &found)
             }
         } while found.isAtDetour && detour(message, &found)
     }
@@ -386,7 +398,19 @@ extension LayoutTree {
         return width
     }
 
-    /// Notes a number that did not fit; the second in a short time gives the form.
+    /// Notes the last number of a passage that did not fit, if there is any.
+    @inline(never)
+    private mutating func noteMiss(_ text: Span<UInt8>, _ found: inout Found) {
+        let index = found.walk.missed / Step.size
+        missed(
+            text.extracting(droppingFirst: found.walk.missed_position), found.walk.missed_width,
+            index)
+        steps[index].settle(at: index)
+        found.walk.missed_width = 0
+    }
+
+    /// Notes a number that did not fit: many in a short time give another form, and where none lasts
+    /// there is none.
     private mutating func missed(_ text: Span<UInt8>, _ width: Int, _ index: Int) {
         // The first of all is as good as any.
         if steps[index].kind == Step.question { steps[index].expect(text, width) }
@@ -395,11 +419,14 @@ extension LayoutTree {
         let since = Int32(clamping: clock &- notes[index].clock)
         notes[index].misses = max(notes[index].misses &- since, 0) &+ Self.missCost
         notes[index].clock = clock
-        if notes[index].misses >= Self.missesMax {
+        guard notes[index].misses >= Self.missesMax else { return }
+        notes[index].misses = 0
+        if let turned = notes[index].turned, clock &- turned < Self.turnMin {
             steps[index].expectAny()
-        } else if notes[index].misses > Self.missCost {
+        } else {
             steps[index].expect(text, width)
         }
+        notes[index].turned = clock
     }
 
     /// Reads a time of sixteen digits and more, nanoseconds, and says how wide it is; or 0.

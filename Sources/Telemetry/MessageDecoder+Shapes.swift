@@ -12,12 +12,13 @@ extension MessageDecoder {
     ) -> Bool {
         var found = LayoutTree.Found()
         // Labels stand where they stood the last time, and nearly always they are known.
-        var guess = Self.guess(bytes, labelsStart, &map, known, fingerprints)
-        Self.read(bytes, &scratch, &shapes.tree, map, guess.number, labelsStart, &found)
+        let start = labelsStart(of: bytes.count)
+        var guess = Self.guess(bytes, start, &map, known, fingerprints)
+        Self.read(bytes, &scratch, &shapes.tree, map, guess.number, start, &found)
         if found.labels.isEmpty {
             guess = LabelGuess()
         } else if found.shape < 0, found.isLostBehindLabels() {
-            map.mistake(guess.number, bytes, labelsStart)
+            map.mistake(guess.number, bytes, start)
         }
         while found.labelsStart >= 0 || found.question >= 0 {
             if found.question >= 0 {
@@ -27,7 +28,7 @@ extension MessageDecoder {
             }
         }
         guard found.shape >= 0 else { return false }
-        labelsStart = found.labels.lowerBound
+        noteLabels(at: found.labels.lowerBound, of: bytes.count)
         let number = found.shape
         let firstRow = batch.lanes.count
         let isSound = shapes.tree.convert(shapes.shapes[number].targets, into: &batch.lanes)
@@ -47,7 +48,7 @@ extension MessageDecoder {
             heard(device, time, &batch, &directory)
             return true
         }
-        return takeSlowly(isSound, shapes.shapes[number], place, time, &batch, &directory)
+        return takeSlowly(isSound, number, place, time, &batch, &directory)
     }
 
     /// Labels by a few words of them, and what they stood for the last time.
@@ -172,14 +173,14 @@ extension MessageDecoder {
     ) {
         let firstRow = batch.rows.count
         if !shapes.shapes[number].peaks.isEmpty {
-            takePeaks(shapes.shapes[number], device, time, &batch)
+            takePeaks(number, device, time, &batch)
         }
         let open = shapes.shapes[number].rows
         Self.add(
             shapes.rows.span.extracting(Int(open.lowerBound)..<Int(open.upperBound)), device, time,
             record.origin, &batch.rows)
         if !shapes.shapes[number].counters.isEmpty {
-            takeCounters(shapes.shapes[number], firstRow, &batch)
+            takeCounters(number, firstRow, &batch)
         }
         batch.tally.points &+= shapes.shapes[number].points
         batch.tally.unknownMetric &+= shapes.shapes[number].unknown
@@ -202,8 +203,9 @@ extension MessageDecoder {
     }
 
     private mutating func takeCounters(
-        _ shape: ShapeTree.Shape, _ firstRow: Int, _ batch: inout SampleBatch
+        _ number: Int, _ firstRow: Int, _ batch: inout SampleBatch
     ) {
+        let shape = shapes.shapes[number]
         for index in Int(shape.counters.lowerBound)..<Int(shape.counters.upperBound) {
             let counter = shapes.extras[index]
             batch.readings.append(
@@ -216,12 +218,12 @@ extension MessageDecoder {
 
     /// Puts shares of the largest number that the device has shown in the place of numbers.
     private mutating func takePeaks(
-        _ shape: ShapeTree.Shape, _ device: DeviceIndex, _ time: Instant,
-        _ batch: inout SampleBatch
+        _ number: Int, _ device: DeviceIndex, _ time: Instant, _ batch: inout SampleBatch
     ) {
-        let firstRow = batch.lanes.count &- shape.rows.count
-        memory.begin(canFail: false)
+        let shape = shapes.shapes[number]
         let rows = Int(shape.rows.lowerBound)
+        let firstRow = batch.lanes.count &- (Int(shape.rows.upperBound) &- rows)
+        memory.begin(canFail: false)
         for index in Int(shape.peaks.lowerBound)..<Int(shape.peaks.upperBound) {
             let peak = shapes.extras[index]
             let value = shapes.tree.number(Int(peak.ordinal)) * peak.scale
@@ -236,9 +238,10 @@ extension MessageDecoder {
     /// Takes a message of which something is out of its range, or goes by more than its lane.
     @inline(never)
     private mutating func takeSlowly(
-        _ isSound: Bool, _ shape: ShapeTree.Shape, _ place: Int, _ time: Instant,
+        _ isSound: Bool, _ number: Int, _ place: Int, _ time: Instant,
         _ batch: inout SampleBatch, _ directory: inout Directory
     ) -> Bool {
+        let shape = shapes.shapes[number]
         let labels = known[place]
         let device = DeviceIndex(labels.device)
         record.start(at: time, labels: -1, row: batch.rows.count)
@@ -252,9 +255,9 @@ extension MessageDecoder {
             if takeOneByOne(shape, labels, &batch) { heard(device, time, &batch, &directory) }
             return true
         }
-        takePeaks(shape, device, time, &batch)
+        takePeaks(number, device, time, &batch)
         openRows(shape, device, &batch)
-        takeCounters(shape, record.firstRow, &batch)
+        takeCounters(number, record.firstRow, &batch)
         batch.tally.points &+= shape.points
         batch.tally.unknownMetric &+= shape.unknown
         batch.tally.ignored &+= shape.ignored

@@ -182,7 +182,7 @@ import Testing
     func `no byte outside of a message is read wherever it ends`(_ set: InstructionSet) {
         let seed: UInt64 = 71
         var generator = SeededGenerator(seed: seed)
-        for beginning in ["", "f=", "fifteen bytes.=", "sixteen bytes..="] {
+        for beginning in ["", "ten bytes=", "fifteen bytes.=", "sixteen bytes..="] {
             for labels in [nil, 0, 3] {
                 for count in 1...18 {
                     var tree = LayoutTree(instructionSet: set)

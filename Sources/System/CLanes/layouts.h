@@ -31,6 +31,8 @@ enum {
     /// Something that must be looked at.
     lanes_step_question,
 };
+/// What stands behind the literal of a step, of all that the owner knows of.
+enum { lanes_slot_value };
 /// One step through a message: 32 bytes as they are expected, a literal and often a number in the
 /// form that it had before. Two lines of the cache.
 struct lanes_step {
@@ -53,6 +55,21 @@ struct lanes_step {
 };
 _Static_assert(sizeof(struct lanes_step) == 128, "two lines of the cache");
 
+/// Bit i says that byte i of two times 32 is the same.
+LANES_INLINE unsigned lanes_same(const void *one, const void *other)
+{
+    typedef unsigned char bytes __attribute__((ext_vector_type(32), aligned(1)));
+    _Bool __attribute__((ext_vector_type(32))) bits = __builtin_convertvector(
+        *(const bytes *)one == *(const bytes *)other, _Bool __attribute__((ext_vector_type(32))));
+    unsigned result;
+    __builtin_memcpy(&result, &bits, 4);
+    return result;
+}
+/// Whether a text begins with the literal of a step.
+LANES_INLINE int lanes_begins(const void *text, const struct lanes_step *step)
+{
+    return (~lanes_same(text, step->least) & ((1u << step->length) - 1)) == 0;
+}
 /// Whether 32 bytes of text fit a step.
 LANES_INLINE int lanes_fits(const void *text, const struct lanes_step *step)
 {
@@ -118,6 +135,9 @@ struct lanes_walk {
     long labels_start, labels_count;
     /// Whether they were met.
     long has_labels;
+    /// The last of the steps at which a number of another form stood than was expected, where, and how
+    /// wide it is; 0 where there was none.
+    long missed, missed_position, missed_width;
 };
 /// Whether 32 bytes or more are the same; the last ones overlap those before them.
 LANES_INLINE int lanes_equal(const void *one, const void *other, long count)
@@ -129,9 +149,9 @@ LANES_INLINE int lanes_equal(const void *one, const void *other, long count)
         if (place == last) return __builtin_reduce_or(difference) == 0;
     }
 }
-/// Goes on until something else than a number or labels that are likely stands there. Answers what that is as `lanes_step_…`;
-/// where the next step does not fit, a question. Puts aside, by number, sixteen digits and what they
-/// are to be divided by.
+/// Goes on until something else than a number or labels that are likely stands there. Answers what that
+/// is as `lanes_step_…`; where the next step does not fit, a question. Puts aside, by number, sixteen
+/// digits and what they are to be divided by.
 ///
 /// Nothing checks that the `count` bytes of text go on: before them sixteen bytes must be readable,
 /// unless the first number ends behind as many, and behind them 64 zeros. Where there is room for a
@@ -159,8 +179,22 @@ LANES_INLINE int lanes_follow(struct lanes_walk *walk, const struct lanes_step *
             limit = (const char *)-1;
         }
         const struct lanes_step *step = (const struct lanes_step *)(steps + next);
-        if (!lanes_fits(place, step)) break;
         const char *end = place + step->advance;
+        if (LANES_RARE(!lanes_fits(place, step))) {
+            // Perhaps a number of another form.
+            if (step->kind > lanes_step_number || step->slot != lanes_slot_value || !lanes_begins(place, step)) break;
+            end = place + step->length;
+            const long width = lanes_number(end, digits, divisor);
+            if (width == 0) break;
+            walk->missed = next;
+            walk->missed_position = end - text;
+            walk->missed_width = width;
+            place = end + width;
+            next = step->child;
+            digits++;
+            divisor++;
+            continue;
+        }
         // Each is more likely than the next, and none so rare that it might wait for memory.
         if (__builtin_expect_with_probability(step->kind <= lanes_step_number, 1, 0.7)) {
             *digits = lanes_joined(end, step->fraction, step->whole);
@@ -282,14 +316,4 @@ LANES_INLINE int lanes_convert(const struct lanes_conversion *all)
         for (int k = 0; k < 8; k++) all->lanes[all->places[i + k]] = lane[k];
     }
     return __builtin_reduce_or(wrong) == 0;
-}
-/// Bit i says that byte i of two times 32 is the same.
-LANES_INLINE unsigned lanes_same(const void *one, const void *other)
-{
-    typedef unsigned char bytes __attribute__((ext_vector_type(32), aligned(1)));
-    _Bool __attribute__((ext_vector_type(32))) bits = __builtin_convertvector(
-        *(const bytes *)one == *(const bytes *)other, _Bool __attribute__((ext_vector_type(32))));
-    unsigned result;
-    __builtin_memcpy(&result, &bits, 4);
-    return result;
 }
