@@ -182,9 +182,12 @@ extension ByteMap {
     /// The number of the run that begins at `start`, if it was found before and a few words of it
     /// tell; or nil.
     ///
-    /// Saves the search for its end and the hash of all of it. Whoever takes it compares its bytes.
+    /// Saves the search for its end and the hash of all of it. Whoever takes it compares its bytes, which
+    /// come from afar; the length is known at once.
     @inline(__always)
-    mutating func guess(_ payload: Span<UInt8>, _ start: Int) -> Int? {
+    mutating func guess(
+        _ payload: Span<UInt8>, _ start: Int
+    ) -> (number: Int, length: Int)? {
         guard wait == 0, payload.has(telling.reach, at: start) else {
             if wait > 0 { wait &-= 1 }
             return nil
@@ -195,7 +198,7 @@ extension ByteMap {
         var found = recent[slot]
         if found.tag != tag { found = recent[slot ^ 1] }
         guard found.tag == tag, found.length > 0 else { return nil }
-        return Int(found.number)
+        return (Int(found.number), Int(found.length))
     }
 
     /// Asks for what `guess` will need of the run that begins at `start`.
@@ -219,12 +222,11 @@ extension ByteMap {
         return Int(found.value)
     }
 
-    /// The length of the run that was guessed, or nil where it is not what stands at `start`, byte for
-    /// byte.
+    /// Whether the run at `start` is the one that was guessed, byte for byte.
     @inline(__always)
-    mutating func length(of number: Int, at start: Int, _ payload: Span<UInt8>) -> Int? {
+    mutating func isRight(_ number: Int, _ payload: Span<UInt8>, _ start: Int) -> Bool {
         let run = range(of: number)
-        return payload.isSame(start, run.count, bytes.span, at: run.lowerBound) ? run.count : nil
+        return payload.isSame(start, run.count, bytes.span, at: run.lowerBound)
     }
 
     /// Where the run with this number lies in `bytes`; that of none is empty.

@@ -56,13 +56,13 @@ extension MemberTable {
                 let begin = position &+ Int(entries[entry].quote)
                 if reading.labels.isEmpty {
                     if let found = map.guess(bytes, begin) {
-                        if let length = map.length(of: found, at: begin, bytes) {
-                            guess = found
-                            position = begin &+ length
+                        if map.isRight(found.number, bytes, begin) {
+                            guess = found.number
+                            position = begin &+ found.length
                             reading.labels = begin..<position
                             continue
                         }
-                        map.mistake(found, bytes, begin)
+                        map.mistake(found.number, bytes, begin)
                     }
                 }
                 guard

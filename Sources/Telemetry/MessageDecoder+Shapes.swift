@@ -78,7 +78,7 @@ extension MessageDecoder {
         _ bytes: Span<UInt8>, _ start: Int, _ map: inout ByteMap, _ known: [KnownLabels],
         _ fingerprints: [UInt64]
     ) -> LabelGuess {
-        guard let number = map.guess(bytes, start) else { return LabelGuess() }
+        guard let number = map.guess(bytes, start)?.number else { return LabelGuess() }
         let place = map.meaning(number).value
         return LabelGuess(
             number: number, place: place, device: device(known[place], fingerprints))
@@ -96,11 +96,12 @@ extension MessageDecoder {
             shapes.tree.goOn(labels: nil, scratch, &found)
             return guess
         }
-        let length = map.length(of: guess.number, at: start, bytes)
+        let isRight = map.isRight(guess.number, bytes, start)
+        let length = isRight ? map.range(of: guess.number).count : nil
         shapes.tree.goOn(labels: length, scratch, &found)
         // The latter are labels that begin like others, and go on.
-        if length == nil || found.isLostBehindLabels() { map.mistake(guess.number, bytes, start) }
-        return length == nil ? LabelGuess() : guess
+        if !isRight || found.isLostBehindLabels() { map.mistake(guess.number, bytes, start) }
+        return isRight ? guess : LabelGuess()
     }
 
     /// The place in `known` of a message's labels; `guess` is the number of their run, or -1.
