@@ -11,6 +11,7 @@ import KernelV4
 /// over memory of its own and over a copy of the payload without a check a step.
 package struct LayoutTree: Sendable {
     package enum Slot: UInt8, BitwiseCopyable, Sendable {
+        // The first is known to what follows a layout; see `lanes_slot_value`.
         case value, time, labels
         /// Nothing: more literal bytes follow.
         case more
@@ -51,6 +52,8 @@ package struct LayoutTree: Sendable {
         var misses: Int32 = 0
         /// The message in which it rose last.
         var clock: UInt32 = 0
+        /// The message that gave another form.
+        var turned: UInt32?
         /// Of labels, the shortest and the longest seen, and the one before this.
         var shortest: Int = .max
         var longest = 0
@@ -64,8 +67,6 @@ package struct LayoutTree: Sendable {
         /// Where labels begin whose end must be found by somebody else; or -1.
         package internal(set) var labelsStart = -1
         package internal(set) var labels = 0..<0
-        /// What is to be added to the time that is among the numbers.
-        package var timeBase: Int64 { Int64(walk.base) }
         /// Where a time stands that is not among the numbers, and its value; -1 where it is not a
         /// plain integer of 64 bits.
         package internal(set) var time = 0..<0
@@ -112,16 +113,21 @@ package struct LayoutTree: Sendable {
         static var values: Int { 0 }
         static var divisors: Int { LayoutTree.numbersMax * 8 }
         static var digits: Int { LayoutTree.numbersMax * 16 }
-        static var end: Int { LayoutTree.numbersMax * 32 }
+        /// The end of a message, and zeros behind it.
+        static var tail: Int { LayoutTree.numbersMax * 32 }
+        static var end: Int { tail + 192 }
     }
 
     /// Steps that may stand at one place: trying one after the other must stay cheap.
     private static let siblingsMax = 12
     /// So many that a distance in bytes fits in 32 bits; settings ask for far fewer.
     private static let stepsMax = 1 << 20
-    /// At one miss in ten and more a guess costs more than it saves.
-    private static let missesMax: Int32 = 80
-    private static let missCost: Int32 = 10
+    /// At one miss in seven and more a guess costs more than it saves.
+    private static let missCost: Int32 = 6
+    /// So many that chance alone does not lead here from one miss in nine.
+    private static let missesMax: Int32 = 240
+    /// A form that does not last for so many messages is none.
+    private static let turnMin: UInt32 = 256
 
     /// What follows and converts; never wider than the processor.
     private let instructionSet: InstructionSet
@@ -146,15 +152,46 @@ package struct LayoutTree: Sendable {
 
 extension LayoutTree {
     /// Follows a message as far as it goes; `found`, which is a new one, has the shape -1 where it leaves
-    /// the tree.
+    /// the tree, and `copy` holds the message then.
     ///
     /// Where it has a `labelsStart` then, it goes on by `goOn(labels:)`, and where it has a
-    /// `question`, by `answer`.
-    package mutating func read(_ message: borrowing Scratch, _ found: inout Found) {
+    /// `question`, by `answer`. It does not stop for `labels`, if these are what stands at `start`.
+    package mutating func read(
+        _ payload: Span<UInt8>, _ copy: inout Scratch, labels: Span<UInt8>, at start: Int,
+        _ found: inout Found
+    ) {
         found.walk.step = first
         clock &+= 1
         if !odd.isEmpty { odd.removeAll(keepingCapacity: true) }
-        if first >= 0 { go(message, &found) }
+        let isInside = start >= 0 && labels.count <= payload.count &- start
+        let labels = isInside ? labels : Span()
+        found.walk.labels_start = start
+        if canStayInPlace(payload.count) {
+            // What was copied just now can be read again only when all of it has arrived, so that a
+            // message is read where it lies.
+            unsafe payload.withUnsafeBufferPointer { payload in
+                guard let text = payload.baseAddress else { return }
+                unsafe Self.walk(
+                    steps, &room, instructionSet, text, payload.count, hasZeros: false, labels,
+                    &found)
+            }
+            if found.walk.missed_width > 0 { noteMiss(payload, &found) }
+        }
+        if found.shape < 0 {
+            copy.fill(payload)
+            if first >= 0 { go(copy, labels, &found) }
+        }
+        if found.walk.has_labels != 0 { found.labels = start..<start &+ labels.count }
+    }
+
+    /// Whether no digits are looked for before a message of so many bytes.
+    @inline(__always)
+    private func canStayInPlace(_ count: Int) -> Bool {
+        guard first >= 0, count >= Int(lanes_tail) else { return false }
+        let step = steps[first / Step.size]
+        // A value may have another form than is expected, and be shorter.
+        let bytes = step.slot == Slot.value.rawValue ? Int(step.length) : Int(step.advance)
+        return bytes >= 16 || step.slot == Slot.labels.rawValue
     }
 
     /// Goes on behind labels of so many bytes; nil says that their end is to be searched for.
@@ -174,7 +211,7 @@ extension LayoutTree {
         found.labels = start..<start &+ length
         found.walk.position = start &+ length
         found.walk.step = Int(steps[index].child)
-        go(message, &found)
+        go(message, Span(), &found)
     }
 
     /// The length of the labels that begin at `start`: one that was seen, and is followed by what may
@@ -236,41 +273,61 @@ extension LayoutTree {
         } else {
             found.walk.step = Int(steps[index].sibling)
         }
-        if found.walk.step >= 0 { go(message, &found) }
+        if found.walk.step >= 0 { go(message, Span(), &found) }
     }
 
     /// Goes on until the end, until labels, or until somebody else must read what stands there.
-    private mutating func go(_ message: borrowing Scratch, _ found: inout Found) {
+    private mutating func go(
+        _ message: borrowing Scratch, _ labels: Span<UInt8>, _ found: inout Found
+    ) {
         repeat {
-            Self.walk(steps, &room, instructionSet, message, &found)
+            found.labelsStart = -1
+            unsafe message.withText { text in
+                unsafe Self.walk(
+                    steps, &room, instructionSet, text, message.count, hasZeros: true, labels,
+                    &found)
+            }
+            if found.walk.missed_width > 0 {
+                noteMiss(message.bytes.span.extracting(droppingFirst: Scratch.front), &found)
+            }
         } while found.isAtDetour && detour(message, &found)
     }
 
+    /// Goes on in a text with zeros around it, or, where there are none, in a long one whose end is
+    /// copied.
     @inline(__always)
     private static func walk(
         _ steps: [Step], _ room: inout [SIMD16<Float>], _ instructionSet: InstructionSet,
-        _ message: borrowing Scratch, _ found: inout Found
+        _ text: UnsafeRawPointer, _ count: Int, hasZeros: Bool, _ labels: Span<UInt8>,
+        _ found: inout Found
     ) {
         var answer: Int32 = 0
         var room = room.mutableSpan
-        unsafe message.withText { text in
+        // 32 at least, for so many are compared at once.
+        let isLikely = found.walk.has_labels == 0 && labels.count >= 32
+        found.walk.labels_count = isLikely ? labels.count : 0
+        unsafe labels.withUnsafeBufferPointer { labels in
             unsafe steps.span.withUnsafeBufferPointer { steps in
                 unsafe room.withUnsafeMutableBytes { room in
-                    guard let first = steps.baseAddress, let room = room.baseAddress else { return }
+                    guard let first = steps.baseAddress, let room = room.baseAddress else {
+                        return
+                    }
                     let digits = unsafe room + Place.digits
                     let divisors = unsafe (room + Place.divisors)
                         .assumingMemoryBound(to: Double.self)
+                    let tail = unsafe hasZeros ? nil : room + Place.tail
+                    let labels = unsafe UnsafeRawPointer(labels.baseAddress)
                     answer =
                         switch instructionSet {
                         case .baseline:
                             unsafe KernelBaseline.followLayout(
-                                &found.walk, first, text, message.count, digits, divisors)
+                                &found.walk, first, text, count, tail, digits, divisors, labels)
                         case .v3:
                             unsafe KernelV3.followLayout(
-                                &found.walk, first, text, message.count, digits, divisors)
+                                &found.walk, first, text, count, tail, digits, divisors, labels)
                         case .v4:
                             unsafe KernelV4.followLayout(
-                                &found.walk, first, text, message.count, digits, divisors)
+                                &found.walk, first, text, count, tail, digits, divisors, labels)
                         }
                 }
             }
@@ -341,7 +398,19 @@ extension LayoutTree {
         return width
     }
 
-    /// Notes a number that did not fit; the second in a short time gives the form.
+    /// Notes the last number of a passage that did not fit, if there is any.
+    @inline(never)
+    private mutating func noteMiss(_ text: Span<UInt8>, _ found: inout Found) {
+        let index = found.walk.missed / Step.size
+        missed(
+            text.extracting(droppingFirst: found.walk.missed_position), found.walk.missed_width,
+            index)
+        steps[index].settle(at: index)
+        found.walk.missed_width = 0
+    }
+
+    /// Notes a number that did not fit: many in a short time give another form, and where none lasts
+    /// there is none.
     private mutating func missed(_ text: Span<UInt8>, _ width: Int, _ index: Int) {
         // The first of all is as good as any.
         if steps[index].kind == Step.question { steps[index].expect(text, width) }
@@ -350,11 +419,14 @@ extension LayoutTree {
         let since = Int32(clamping: clock &- notes[index].clock)
         notes[index].misses = max(notes[index].misses &- since, 0) &+ Self.missCost
         notes[index].clock = clock
-        if notes[index].misses >= Self.missesMax {
+        guard notes[index].misses >= Self.missesMax else { return }
+        notes[index].misses = 0
+        if let turned = notes[index].turned, clock &- turned < Self.turnMin {
             steps[index].expectAny()
-        } else if notes[index].misses > Self.missCost {
+        } else {
             steps[index].expect(text, width)
         }
+        notes[index].turned = clock
     }
 
     /// Reads a time of sixteen digits and more, nanoseconds, and says how wide it is; or 0.
@@ -402,6 +474,8 @@ extension LayoutTree {
         var first = 0
         var count = 0
         var rows = 0
+        /// Numbers before the first that has a target: a time.
+        var skipped = 0
 
         package init() {}
     }
@@ -418,55 +492,65 @@ extension LayoutTree {
         guard wanted.first >= 0, wanted.first &+ count <= lanes.count,
             (wanted.first &+ count) &* 3 <= targets.count &* 8
         else { return false }
-        let first = rows.count
-        // One more, for the numbers that have no lane.
-        while rows.count <= first &+ wanted.rows { rows.append(SIMD16(repeating: .nan)) }
         var isSound = Self.convert(
-            wanted.first, count, targets, lanes, instructionSet, &room, &rows, first)
-        if !odd.isEmpty { isSound = takeOdd(wanted, &rows, first) && isSound }
-        rows.removeLast()
+            wanted, count, targets, lanes, instructionSet, &room, &rows)
+        if !odd.isEmpty { isSound = takeOdd(wanted, &rows) && isSound }
         return isSound
     }
 
     @inline(__always)
     private static func convert(
-        _ start: Int, _ count: Int, _ targets: [SIMD8<Double>], _ lanes: [UInt16],
+        _ wanted: Targets, _ count: Int, _ targets: [SIMD8<Double>], _ lanes: [UInt16],
         _ instructionSet: InstructionSet, _ room: inout [SIMD16<Float>],
-        _ rows: inout [SIMD16<Float>], _ first: Int
+        _ rows: inout [SIMD16<Float>]
     ) -> Bool {
+        var isSound = false
         var room = room.mutableSpan
-        var rows = rows.mutableSpan
-        return unsafe room.withUnsafeMutableBytes { room in
-            unsafe rows.withUnsafeMutableBytes { rows in
-                unsafe targets.span.withUnsafeBufferPointer { targets in
-                    unsafe lanes.span.withUnsafeBufferPointer { lanes in
-                        guard let room = room.baseAddress, let rows = rows.baseAddress,
-                            let targets = targets.baseAddress, let lanes = lanes.baseAddress
-                        else { return true }
-                        let doubles = unsafe room.assumingMemoryBound(to: Double.self)
-                        let numbers = unsafe lanes_conversion(
-                            digits: room + Place.digits, divisors: doubles + Place.divisors / 8,
-                            targets: targets + start / 8 &* 3, places: lanes + start,
-                            count: count, values: doubles + Place.values / 8,
-                            lanes: (rows + first &* 64).assumingMemoryBound(to: Float.self))
-                        return switch instructionSet {
-                        case .baseline: unsafe KernelBaseline.convertNumbers(numbers)
-                        case .v3: unsafe KernelV3.convertNumbers(numbers)
-                        case .v4: unsafe KernelV4.convertNumbers(numbers)
+        unsafe room.withUnsafeMutableBytes { room in
+            unsafe targets.span.withUnsafeBufferPointer { targets in
+                unsafe lanes.span.withUnsafeBufferPointer { lanes in
+                    guard let room = room.baseAddress, let targets = targets.baseAddress,
+                        let lanes = lanes.baseAddress
+                    else { return }
+                    let doubles = unsafe room.assumingMemoryBound(to: Double.self) + wanted.skipped
+                    var numbers = unsafe lanes_conversion(
+                        digits: room + (Place.digits &+ wanted.skipped &* 16),
+                        divisors: doubles + Place.divisors / 8,
+                        targets: targets + wanted.first / 8 &* 3, places: lanes + wanted.first,
+                        count: count, values: doubles + Place.values / 8, lanes: nil)
+                    // One more, for the numbers that have no lane; it does not stay.
+                    rows.append(addingCapacity: wanted.rows &+ 1) { added in
+                        unsafe added.withUnsafeMutableBufferPointer { added, rowCount in
+                            guard let first = added.baseAddress else { return }
+                            for row in 0...wanted.rows {
+                                unsafe (first + row).initialize(to: SIMD16(repeating: .nan))
+                            }
+                            rowCount = wanted.rows
+                            unsafe numbers.lanes = UnsafeMutableRawPointer(first)
+                                .assumingMemoryBound(to: Float.self)
+                            isSound =
+                                switch instructionSet {
+                                case .baseline: unsafe KernelBaseline.convertNumbers(numbers)
+                                case .v3: unsafe KernelV3.convertNumbers(numbers)
+                                case .v4: unsafe KernelV4.convertNumbers(numbers)
+                                }
                         }
                     }
                 }
             }
         }
+        return isSound
     }
 
     @inline(never)
     private mutating func takeOdd(
-        _ wanted: Targets, _ rows: inout [SIMD16<Float>], _ first: Int
+        _ wanted: Targets, _ rows: inout [SIMD16<Float>]
     ) -> Bool {
         var isSound = true
-        for (ordinal, value) in odd where ordinal < wanted.count {
-            let place = wanted.first + ordinal
+        for (ordinal, value) in odd {
+            let index = ordinal - wanted.skipped
+            guard index >= 0, index < wanted.count else { continue }
+            let place = wanted.first + index
             let target = place / 8 * 3
             let scaled = value * targets[target][place & 7]
             isSound =
@@ -477,7 +561,9 @@ extension LayoutTree {
                     of: value, toByteOffset: Place.values + ordinal * 8, as: Double.self)
             }
             let lane = Int(lanes[place])
-            rows[first + lane >> 4][lane & 15] = Float(scaled)
+            if lane < wanted.rows * 16 {
+                rows[rows.count - wanted.rows + lane >> 4][lane & 15] = Float(scaled)
+            }
         }
         return isSound
     }
@@ -494,6 +580,21 @@ extension LayoutTree {
 }
 
 extension LayoutTree {
+    /// One of the numbers of a message, a time that is a run of digits and lies among them.
+    ///
+    /// Mutating, so that `self` goes by reference.
+    package mutating func time(_ ordinal: Int, _ found: inout Found) -> Int64 {
+        precondition(
+            ordinal >= 0 && ordinal < Self.numbersMax, "a message has so many numbers at most")
+        func digits(_ offset: Int) -> UInt64 {
+            unsafe room.span.bytes.unsafeLoadUnaligned(
+                fromUncheckedByteOffset: Place.digits &+ ordinal &* 16 &+ offset, as: UInt64.self)
+        }
+        // Fifteen digits at most.
+        let value = Digits.joined(digits(0)) &* 100_000_000 &+ Digits.joined(digits(8))
+        return Int64(found.walk.base) &+ Int64(truncatingIfNeeded: value)
+    }
+
     /// A place of the tree, and what stands there of a message that is being learned.
     package struct Cut: Sendable {
         package var slot: Slot
@@ -545,7 +646,15 @@ extension LayoutTree {
         }
         guard steps[end].child < 0 else { return .known }
         steps[end].child = Int32(shape)
-        return .new(aim(numbers.map(\.target), rows))
+        // A time is nothing to convert, and stands nearly always before all others or behind them.
+        let isTimed = numbers.first?.slot == .time
+        let wanted =
+            (isTimed
+                ? numbers.dropFirst()
+                : numbers.last?.slot == .time ? numbers.dropLast() : numbers[...])
+        var made = aim(wanted.map(\.target), rows)
+        made.skipped = isTimed ? 1 : 0
+        return .new(made)
     }
 
     private mutating func aim(_ wanted: [Target], _ rows: Int) -> Targets {

@@ -132,6 +132,15 @@ extension Span<UInt8> {
 }
 
 extension Span {
+    /// Asks for all of it to come nearer.
+    @inlinable @inline(__always)
+    package func ask() {
+        unsafe withUnsafeBufferPointer { elements in
+            guard let first = elements.baseAddress else { return }
+            unsafe lanes_ask(first, elements.count &* MemoryLayout<Element>.stride)
+        }
+    }
+
     /// Asks for one element to come nearer; there need be none.
     @inlinable @inline(__always)
     package func ask(for index: Int) {

@@ -60,10 +60,7 @@ extension Step {
     /// Whether `text` begins with the literal.
     @inline(__always)
     func holdsLiteral(_ text: UnsafeRawPointer) -> Bool {
-        let others = unsafe withUnsafeBytes(of: least) { least in
-            unsafe least.baseAddress.map { unsafe ~lanes_same(text, $0) } ?? ~0
-        }
-        return length == 0 || others &<< UInt32(truncatingIfNeeded: 32 &- length) == 0
+        unsafe withUnsafePointer(to: self) { unsafe lanes_begins(text, $0) != 0 }
     }
 
     func isLiteral(_ literal: Span<UInt8>) -> Bool {

@@ -168,11 +168,18 @@ package struct Directory: Sendable {
         devices[Int(index.value)].lastSeen = time
     }
 
-    /// Notes a sample of `index` and where it came from; the partition may be another than before.
-    package mutating func touch(_ index: DeviceIndex, at time: Instant, from origin: Partition) {
+    /// Notes a sample of `index` and from which of `partitions` it came, if it is any of them; it may be
+    /// another than before.
+    ///
+    /// A partition by itself would be retained for each sample.
+    package mutating func touch(
+        _ index: DeviceIndex, at time: Instant, from partitions: [Partition], _ number: Int
+    ) {
         touch(index, at: time)
-        guard devices[Int(index.value)].origin != origin else { return }
-        devices[Int(index.value)].origin = origin
+        guard number < partitions.count,
+            devices[Int(index.value)].origin != partitions[number]
+        else { return }
+        devices[Int(index.value)].origin = partitions[number]
         noteChange(of: index)
     }
 }

@@ -7,9 +7,11 @@ package import CLanes
 @inline(never)
 package func followLayout(
     _ walk: inout lanes_walk, _ steps: UnsafePointer<lanes_step>, _ text: UnsafeRawPointer,
-    _ count: Int, _ digits: UnsafeMutableRawPointer, _ divisors: UnsafeMutablePointer<Double>
+    _ count: Int, _ tail: UnsafeMutableRawPointer?, _ digits: UnsafeMutableRawPointer,
+    _ divisors: UnsafeMutablePointer<Double>,
+    _ labels: UnsafeRawPointer?
 ) -> Int32 {
-    unsafe lanes_follow(&walk, steps, text, count, digits, divisors)
+    unsafe lanes_follow(&walk, steps, text, count, tail, digits, divisors, labels)
 }
 
 /// Makes numbers of the digits that were put aside; see `lanes_convert`.

@@ -16,7 +16,7 @@ struct ByteMap: Sendable {
     }
 
     private var entries: [Entry] = []
-    private var bytes: [UInt8] = []
+    private(set) var bytes: [UInt8] = []
     /// Open addressing, -1 is free; the size is a power of two, at least twice the entries.
     private var buckets: [Int32] = Array(repeating: -1, count: 64)
     private let hashMask: UInt64
@@ -180,10 +180,10 @@ extension ByteMap {
     }
 
     /// The number of the run that begins at `start`, if it was found before and a few words of it
-    /// tell; or -1.
+    /// tell; or nil.
     ///
-    /// Saves the search for its end and the hash of all of it. Whoever takes it asks `isRight`: the
-    /// bytes to compare come from afar, and the length is known at once.
+    /// Saves the search for its end and the hash of all of it. Whoever takes it compares its bytes, which
+    /// come from afar; the length is known at once.
     @inline(__always)
     mutating func guess(
         _ payload: Span<UInt8>, _ start: Int
@@ -225,8 +225,16 @@ extension ByteMap {
     /// Whether the run at `start` is the one that was guessed, byte for byte.
     @inline(__always)
     mutating func isRight(_ number: Int, _ payload: Span<UInt8>, _ start: Int) -> Bool {
-        let entry = entries[number]
-        return payload.isSame(start, Int(entry.length), bytes.span, at: Int(entry.offset))
+        let run = range(of: number)
+        return payload.isSame(start, run.count, bytes.span, at: run.lowerBound)
+    }
+
+    /// Where the run with this number lies in `bytes`; that of none is empty.
+    @inline(__always)
+    func range(of number: Int) -> Range<Int> {
+        guard number >= 0 else { return 0..<0 }
+        let start = Int(entries[number].offset)
+        return start..<start &+ Int(entries[number].length)
     }
 
     /// As what an entry was looked up, and what it stands for.

@@ -1,3 +1,4 @@
+import Bytes
 import Fleet
 
 /// What a decoder must know of earlier messages to read the next one.
@@ -68,6 +69,9 @@ struct DecoderMemory: Sendable {
     ) -> Scalar? {
         scalars[DecoderMemory.key(device, metric, use, part)]
     }
+
+    /// Asks for what a device's next message will compare with.
+    func expect(_ device: DeviceIndex) { scalars.expect(device) }
 
     mutating func remember(
         _ value: Double, at time: Instant, _ device: DeviceIndex, _ metric: Metric, _ use: Use,
@@ -179,13 +183,26 @@ struct ScalarTable: Sendable {
 
     mutating func removeAll() { self = ScalarTable() }
 
-    /// Where `key` stands, or where it would; the upper bits of a product depend on all of its factor.
+    /// Where what is known of a device begins; the upper bits of a product depend on all of its factor.
+    @inline(__always)
+    private func place(of device: UInt32) -> Int {
+        Int(truncatingIfNeeded: (UInt64(device) &* 0x9E37_79B9_7F4A_7C15) &>> 32) &* 4
+    }
+
+    /// Asks for the numbers of a device to come nearer.
+    func expect(_ device: DeviceIndex) {
+        guard count > 0 else { return }
+        let place = place(of: device.value) & (entries.count &- 1)
+        entries.span.extracting(place..<min(place &+ 8, entries.count)).ask()
+    }
+
+    /// Where `key` stands, or where it would.
     private func place(of key: UInt64) -> Int {
         let mask = entries.count &- 1
-        let device = Int(truncatingIfNeeded: (key &>> 32 &* 0x9E37_79B9_7F4A_7C15) &>> 32)
+        let device = place(of: UInt32(truncatingIfNeeded: key &>> 32))
         // Parts of one metric, of which there may be many, are spread like devices.
         let part = Int(truncatingIfNeeded: (key & 0xF_FFFF) &* 0x2545_F491)
-        var place = (device &* 4 &+ part &+ Int(truncatingIfNeeded: key &>> 24) & 7) & mask
+        var place = (device &+ part &+ Int(truncatingIfNeeded: key &>> 24) & 7) & mask
         while entries[place].key != key, entries[place].key != Self.free {
             place = (place &+ 1) & mask
         }

@@ -58,11 +58,7 @@ extension MessageDecoder {
         _ device: DeviceIndex, _ batch: inout SampleBatch, _ directory: inout Directory
     ) {
         let time = record.isFuture ? Instant.distantPast : record.time
-        guard Int(record.origin.partition) < batch.partitions.count else {
-            return directory.touch(device, at: time)
-        }
-        directory.touch(
-            device, at: time, from: batch.partitions[Int(record.origin.partition)])
+        directory.touch(device, at: time, from: batch.partitions, Int(record.origin.partition))
     }
 
     /// Reads the labels as text, finds or registers the device, and keeps what they say of it.

@@ -46,7 +46,7 @@ extension MessageDecoder {
             firstRow: batch.rows.count, &map, &guess)
         {
             let place = place(of: reading.labels, guess, Self.nativeSalt, payload)
-            labelsStart = reading.labels.lowerBound
+            noteLabels(at: reading.labels.lowerBound, of: payload.count)
             if let place, takeRead(reading, place, payload, &batch, &directory) { return true }
             // Labels are new only once.
             if place == nil { membersMissed &-= 1 }

@@ -5,33 +5,41 @@ import Fleet
 extension MessageDecoder {
     /// Takes a message whose shape and labels are known.
     ///
-    /// - Returns: false where there is anything unusual about it; nothing was changed then.
+    /// - Returns: false where there is anything unusual about it; nothing was changed then but `scratch`,
+    ///   which holds the message.
     mutating func takeShaped(
         _ bytes: Span<UInt8>, _ batch: inout SampleBatch, _ directory: inout Directory
     ) -> Bool {
         var found = LayoutTree.Found()
-        shapes.tree.read(scratch, &found)
-        var guess = LabelGuess()
+        // Labels stand where they stood the last time, and nearly always they are known.
+        let start = labelsStart(of: bytes.count)
+        var guess = Self.guess(bytes, start, &map, known, fingerprints)
+        Self.read(bytes, &scratch, &shapes.tree, map, guess.number, start, &found)
+        if found.labels.isEmpty {
+            guess = LabelGuess()
+        } else if found.shape < 0, found.isLostBehindLabels() {
+            map.mistake(guess.number, bytes, start)
+        }
         while found.labelsStart >= 0 || found.question >= 0 {
             if found.question >= 0 {
                 shapes.readOn(scratch, &found)
             } else {
-                guess = Self.goOnBehindLabels(
-                    scratch, &shapes.tree, &map, known, fingerprints, &found)
+                guess = goOnBehindLabels(bytes, &found)
             }
         }
         guard found.shape >= 0 else { return false }
-        labelsStart = found.labels.lowerBound
+        noteLabels(at: found.labels.lowerBound, of: bytes.count)
         let number = found.shape
         let firstRow = batch.lanes.count
         let isSound = shapes.tree.convert(shapes.shapes[number].targets, into: &batch.lanes)
-        guard let time = time(found, number, bytes),
+        guard let time = time(&found, number, bytes),
             time.milliseconds <= record.latest.milliseconds,
             let place = place(of: found.labels, guess.number, shapes.shapes[number].salt, bytes),
             let device = place == guess.place
                 ? guess.device : Self.device(known[place], fingerprints)
         else {
             batch.lanes.removeSubrange(firstRow...)
+            scratch.fill(bytes)
             return false
         }
         counted.shapeHits &+= 1
@@ -40,7 +48,7 @@ extension MessageDecoder {
             heard(device, time, &batch, &directory)
             return true
         }
-        return takeSlowly(isSound, shapes.shapes[number], place, time, &batch, &directory)
+        return takeSlowly(isSound, number, place, time, &batch, &directory)
     }
 
     /// Labels by a few words of them, and what they stood for the last time.
@@ -52,29 +60,48 @@ extension MessageDecoder {
         var device: DeviceIndex?
     }
 
-    /// Follows a message behind its labels; they are compared with what they were taken for.
-    ///
     @inline(__always)
-    private static func goOnBehindLabels(
-        _ message: borrowing Scratch, _ tree: inout LayoutTree, _ map: inout ByteMap,
-        _ known: [KnownLabels], _ fingerprints: [UInt64], _ found: inout LayoutTree.Found
+    private static func read(
+        _ bytes: Span<UInt8>, _ copy: inout Scratch, _ tree: inout LayoutTree,
+        _ map: borrowing ByteMap, _ labels: Int, _ start: Int, _ found: inout LayoutTree.Found
+    ) {
+        let labels = map.bytes.span.extracting(map.range(of: labels))
+        tree.read(bytes, &copy, labels: labels, at: start, &found)
+    }
+
+    /// What labels at `start` seem to be.
+    ///
+    /// Nothing waits for what this finds, for it is nearly always the same: each of these lies in
+    /// another place of the memory, and they are on their way while the message is followed.
+    @inline(__always)
+    private static func guess(
+        _ bytes: Span<UInt8>, _ start: Int, _ map: inout ByteMap, _ known: [KnownLabels],
+        _ fingerprints: [UInt64]
     ) -> LabelGuess {
-        let text = message.bytes.span.extracting(droppingFirst: Scratch.front)
+        guard let number = map.guess(bytes, start)?.number else { return LabelGuess() }
+        let place = map.meaning(number).value
+        return LabelGuess(
+            number: number, place: place, device: device(known[place], fingerprints))
+    }
+
+    /// Follows a message behind labels at which it stopped: short ones, those that stand elsewhere than
+    /// in the message before, and those that are not what they seemed to be.
+    @inline(never)
+    private mutating func goOnBehindLabels(
+        _ bytes: Span<UInt8>, _ found: inout LayoutTree.Found
+    ) -> LabelGuess {
         let start = found.labelsStart
-        guard let guess = map.guess(text, start) else {
-            tree.goOn(labels: nil, message, &found)
-            return LabelGuess()
+        let guess = Self.guess(bytes, start, &map, known, fingerprints)
+        guard guess.number >= 0 else {
+            shapes.tree.goOn(labels: nil, scratch, &found)
+            return guess
         }
-        // Nothing waits for what this finds, for it is nearly always the same: each of these lies in
-        // another place of the memory, and they are on their way while the message is followed.
-        let isRight = map.isRight(guess.number, text, start)
-        let place = map.meaning(guess.number).value
-        let device = device(known[place], fingerprints)
-        tree.goOn(labels: isRight ? guess.length : nil, message, &found)
+        let isRight = map.isRight(guess.number, bytes, start)
+        let length = isRight ? map.range(of: guess.number).count : nil
+        shapes.tree.goOn(labels: length, scratch, &found)
         // The latter are labels that begin like others, and go on.
-        if !isRight || found.isLostBehindLabels() { map.mistake(guess.number, text, start) }
-        return isRight
-            ? LabelGuess(number: guess.number, place: place, device: device) : LabelGuess()
+        if !isRight || found.isLostBehindLabels() { map.mistake(guess.number, bytes, start) }
+        return isRight ? guess : LabelGuess()
     }
 
     /// The place in `known` of a message's labels; `guess` is the number of their run, or -1.
@@ -109,17 +136,17 @@ extension MessageDecoder {
         return Int(found)
     }
 
-    /// The event time of a message whose layout is known, or nil where it names none.
+    /// The event time of a message whose layout is known, or nil where it names none; `found` is as it
+    /// was, and large.
     @inline(__always)
     private mutating func time(
-        _ found: LayoutTree.Found, _ number: Int, _ bytes: Span<UInt8>
+        _ found: inout LayoutTree.Found, _ number: Int, _ bytes: Span<UInt8>
     ) -> Instant? {
         let ordinal = Int(shapes.shapes[number].time)
         guard ordinal >= 0 else { return record.origin.recordTime }
-        // Among the numbers are fifteen digits of it at most.
         let integer =
             found.time.isEmpty
-            ? found.timeBase &+ Int64(shapes.tree.number(ordinal)) : found.timeInteger
+            ? shapes.tree.time(ordinal, &found) : found.timeInteger
         if integer >= 0 { return Timestamp.instant(integer, settings.timestampUnit) }
         guard !shapes.shapes[number].isLine || found.isTimeWhole else { return nil }
         let node = Node(
@@ -135,11 +162,8 @@ extension MessageDecoder {
         _ directory: inout Directory
     ) {
         counted.labelHits &+= 1
-        guard Int(record.origin.partition) < batch.partitions.count else {
-            return directory.touch(device, at: time)
-        }
         directory.touch(
-            device, at: time, from: batch.partitions[Int(record.origin.partition)])
+            device, at: time, from: batch.partitions, Int(record.origin.partition))
     }
 
     /// Writes the rows of a message in which every number is sound and has its place; their lanes are
@@ -150,29 +174,39 @@ extension MessageDecoder {
     ) {
         let firstRow = batch.rows.count
         if !shapes.shapes[number].peaks.isEmpty {
-            takePeaks(shapes.shapes[number], device, time, &batch)
+            takePeaks(number, device, time, &batch)
         }
-        var row = Int(shapes.shapes[number].rows.lowerBound)
-        let end = Int(shapes.shapes[number].rows.upperBound)
-        while row < end {
-            let open = shapes.rows[row]
-            row &+= 1
-            batch.rows.append(
-                SampleBatch.Row(
-                    device: device, group: open.group, partition: record.origin.partition,
-                    time: time, offset: record.origin.offset, points: open.points))
-        }
+        let open = shapes.shapes[number].rows
+        Self.add(
+            shapes.rows.span.extracting(Int(open.lowerBound)..<Int(open.upperBound)), device, time,
+            record.origin, &batch.rows)
         if !shapes.shapes[number].counters.isEmpty {
-            takeCounters(shapes.shapes[number], firstRow, &batch)
+            takeCounters(number, firstRow, &batch)
         }
         batch.tally.points &+= shapes.shapes[number].points
         batch.tally.unknownMetric &+= shapes.shapes[number].unknown
         batch.tally.ignored &+= shapes.shapes[number].ignored
     }
 
-    private mutating func takeCounters(
-        _ shape: ShapeTree.Shape, _ firstRow: Int, _ batch: inout SampleBatch
+    @inline(__always)
+    private static func add(
+        _ open: Span<ShapeTree.Row>, _ device: DeviceIndex, _ time: Instant,
+        _ origin: MessageOrigin, _ rows: inout [SampleBatch.Row]
     ) {
+        rows.append(addingCapacity: open.count) { rows in
+            for index in open.indices {
+                rows.append(
+                    SampleBatch.Row(
+                        device: device, group: open[index].group, partition: origin.partition,
+                        time: time, offset: origin.offset, points: open[index].points))
+            }
+        }
+    }
+
+    private mutating func takeCounters(
+        _ number: Int, _ firstRow: Int, _ batch: inout SampleBatch
+    ) {
+        let shape = shapes.shapes[number]
         for index in Int(shape.counters.lowerBound)..<Int(shape.counters.upperBound) {
             let counter = shapes.extras[index]
             batch.readings.append(
@@ -185,12 +219,12 @@ extension MessageDecoder {
 
     /// Puts shares of the largest number that the device has shown in the place of numbers.
     private mutating func takePeaks(
-        _ shape: ShapeTree.Shape, _ device: DeviceIndex, _ time: Instant,
-        _ batch: inout SampleBatch
+        _ number: Int, _ device: DeviceIndex, _ time: Instant, _ batch: inout SampleBatch
     ) {
-        let firstRow = batch.lanes.count &- shape.rows.count
-        memory.begin(canFail: false)
+        let shape = shapes.shapes[number]
         let rows = Int(shape.rows.lowerBound)
+        let firstRow = batch.lanes.count &- (Int(shape.rows.upperBound) &- rows)
+        memory.begin(canFail: false)
         for index in Int(shape.peaks.lowerBound)..<Int(shape.peaks.upperBound) {
             let peak = shapes.extras[index]
             let value = shapes.tree.number(Int(peak.ordinal)) * peak.scale
@@ -205,9 +239,10 @@ extension MessageDecoder {
     /// Takes a message of which something is out of its range, or goes by more than its lane.
     @inline(never)
     private mutating func takeSlowly(
-        _ isSound: Bool, _ shape: ShapeTree.Shape, _ place: Int, _ time: Instant,
+        _ isSound: Bool, _ number: Int, _ place: Int, _ time: Instant,
         _ batch: inout SampleBatch, _ directory: inout Directory
     ) -> Bool {
+        let shape = shapes.shapes[number]
         let labels = known[place]
         let device = DeviceIndex(labels.device)
         record.start(at: time, labels: -1, row: batch.rows.count)
@@ -221,9 +256,9 @@ extension MessageDecoder {
             if takeOneByOne(shape, labels, &batch) { heard(device, time, &batch, &directory) }
             return true
         }
-        takePeaks(shape, device, time, &batch)
+        takePeaks(number, device, time, &batch)
         openRows(shape, device, &batch)
-        takeCounters(shape, record.firstRow, &batch)
+        takeCounters(number, record.firstRow, &batch)
         batch.tally.points &+= shape.points
         batch.tally.unknownMetric &+= shape.unknown
         batch.tally.ignored &+= shape.ignored

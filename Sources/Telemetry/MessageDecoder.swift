@@ -51,8 +51,8 @@ package struct MessageDecoder: Sendable {
     private var devicesSeen = 0
     /// Of the messages that come next; see `expect`.
     private var coming = Coming()
-    /// Where the labels of the last message began.
-    var labelsStart = 0
+    /// Where the labels of the last message began; counted from its end, below zero, if that is nearer.
+    private var labelsOffset = 0
 
     package init(format: WireFormat, settings: DecoderSettings) {
         self.format = format
@@ -92,10 +92,25 @@ package struct MessageDecoder: Sendable {
             let device = Int(known[place].device)
             fingerprints.span.ask(for: device)
             directory.devices.span.ask(for: device)
+            memory.expect(DeviceIndex(known[place].device))
         }
         coming.place = coming.hash.flatMap { map.expect($0) }
         if let place = coming.place { known.span.ask(for: place) }
-        coming.hash = map.expect(payload, labelsStart)
+        coming.hash = map.expect(payload, labelsStart(of: payload.count))
+    }
+
+    /// Where labels begin in a message of so many bytes, if they stand where they stood last.
+    ///
+    /// Numbers before them have a digit more or less each time, and those behind them too.
+    @inline(__always)
+    mutating func labelsStart(of count: Int) -> Int {
+        labelsOffset < 0 ? count &+ labelsOffset : labelsOffset
+    }
+
+    /// Notes where labels began in a message of so many bytes.
+    @inline(__always)
+    mutating func noteLabels(at start: Int, of count: Int) {
+        labelsOffset = start > count / 2 ? start &- count : start
     }
 
     /// Adds what `payload` says to `batch`.
@@ -115,10 +130,7 @@ package struct MessageDecoder: Sendable {
             origin, clock: now, latest: Instant(milliseconds: now.milliseconds &+ futureSkew))
         let isSized = !payload.isEmpty && payload.count <= settings.messageBytesMax
         let isKnown = isSized && !shapes.isEmpty
-        if isKnown {
-            scratch.fill(payload)
-            if takeShaped(payload, &batch, &directory) { return }
-        }
+        if isKnown, takeShaped(payload, &batch, &directory) { return }
         // Where a layout might be learned the message is read in full, unless that led to nothing.
         let mayLearn = shapes.isReadyToLearn()
         let isDirect =

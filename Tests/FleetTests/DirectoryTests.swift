@@ -39,7 +39,7 @@ import Testing
         directory.touch(DeviceIndex(0), at: Instant(milliseconds: 5_000))
         directory.touch(DeviceIndex(0), at: Instant(milliseconds: 2_000))
         #expect(directory[DeviceIndex(0)].lastSeen.milliseconds == 5_000)
-        directory.touch(DeviceIndex(0), at: then, from: Partition(topic: "t", number: 7))
+        directory.touch(DeviceIndex(0), at: then, from: [Partition(topic: "t", number: 7)], 0)
         #expect(directory[DeviceIndex(0)].lastSeen.milliseconds == 5_000)
         #expect(directory[DeviceIndex(0)].origin.number == 7)
     }
@@ -82,8 +82,8 @@ import Testing
         }
         _ = first.register("a/3", labels: Labels(), origin: home, at: then)
         _ = first.register("a/1", labels: Labels([.host: "i"]), origin: home, at: then)
-        first.touch(DeviceIndex(1), at: then, from: Partition(topic: "t", number: 7))
-        first.touch(DeviceIndex(1), at: then, from: Partition(topic: "t", number: 8))
+        first.touch(DeviceIndex(1), at: then, from: [Partition(topic: "t", number: 7)], 0)
+        first.touch(DeviceIndex(1), at: then, from: [Partition(topic: "t", number: 8)], 0)
         for entry in first.takeEntries() { second.take(entry) }
         #expect(
             names(second) == ["a/1 i  t[0] 5000", "a/2 h j t[8] 5000", "a/3   t[0] 1000"])

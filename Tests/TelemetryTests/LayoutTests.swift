@@ -1,4 +1,5 @@
 import Bytes
+import Glibc
 import KernelBaseline
 import TestSupport
 import Testing
@@ -20,6 +21,12 @@ import Testing
                 LayoutTree.Cut(
                     slot: .value, range: start..<bytes.count,
                     target: LayoutTree.Target(lane: lane, scale: scale, low: 0, high: high)))
+        }
+
+        mutating func add(labels text: String) {
+            cuts.append(
+                LayoutTree.Cut(slot: .labels, range: bytes.count..<bytes.count + text.utf8.count))
+            add(text)
         }
 
         /// Of `count` numbers every seventh has no lane, and every fifth a scale.
@@ -52,10 +59,19 @@ import Testing
     private static func read(
         _ tree: inout LayoutTree, _ message: Message, _ targets: [LayoutTree.Targets]
     ) -> (values: [Double], rows: [SIMD16<Float>], isSound: Bool)? {
+        read(&tree, message, message.bytes.span, targets)
+    }
+
+    private static func read(
+        _ tree: inout LayoutTree, _ message: Message, _ payload: Span<UInt8>,
+        _ targets: [LayoutTree.Targets]
+    ) -> (values: [Double], rows: [SIMD16<Float>], isSound: Bool)? {
         var scratch = Scratch()
-        scratch.fill(message.bytes.span)
         var found = LayoutTree.Found()
-        tree.read(scratch, &found)
+        let labels = message.cuts.first { $0.slot == .labels }?.range ?? 0..<0
+        tree.read(
+            payload, &scratch, labels: message.bytes.span.extracting(labels), at: labels.lowerBound,
+            &found)
         guard found.shape >= 0 else { return nil }
         var rows: [SIMD16<Float>] = []
         let isSound = tree.convert(targets[found.shape], into: &rows)
@@ -116,6 +132,82 @@ import Testing
                 #expect(
                     Self.read(&tree, message, [target])?.isSound == isSound,
                     "\(number) at place \(place)")
+            }
+        }
+    }
+
+    /// Lends a message between two pages that cannot be read, where the first ends or the other begins.
+    private static func withFenced<Result>(
+        _ message: [UInt8], atEnd: Bool, _ body: (Span<UInt8>) -> Result
+    ) -> Result? {
+        let page = sysconf(Int32(_SC_PAGESIZE))
+        guard
+            let pages = unsafe mmap(
+                nil, page * 3, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
+            unsafe pages != MAP_FAILED, message.count <= page
+        else { return nil }
+        defer { unsafe munmap(pages, page * 3) }
+        let start = unsafe pages + page + (atEnd ? page - message.count : 0)
+        unsafe message.withUnsafeBytes { bytes in
+            if let first = bytes.baseAddress {
+                unsafe start.copyMemory(from: first, byteCount: bytes.count)
+            }
+        }
+        guard unsafe mprotect(pages, page, PROT_NONE) == 0,
+            unsafe mprotect(pages + page * 2, page, PROT_NONE) == 0
+        else { return nil }
+        return unsafe body(
+            Span(
+                _unsafeStart: start.assumingMemoryBound(to: UInt8.self), count: message.count))
+    }
+
+    /// Numbers of three forms behind a beginning, with labels before them, between them or nowhere.
+    private static func fenced(
+        _ beginning: String, labels: Int?, _ count: Int, _ number: (Int) -> String
+    ) -> Message {
+        var message = Message()
+        message.add(beginning)
+        for index in 0..<count {
+            if index == labels {
+                message.add(labels: "host=a.name.that.is.longer.than.a.vector")
+                message.add(",")
+            }
+            message.add(number: number(index), lane: Int32(index), scale: 1, high: 1e18)
+            message.add(index + 1 < count ? ",f\(index)=" : "")
+        }
+        return message
+    }
+
+    @Test(arguments: InstructionSet.allCases)
+    func `no byte outside of a message is read wherever it ends`(_ set: InstructionSet) {
+        let seed: UInt64 = 71
+        var generator = SeededGenerator(seed: seed)
+        for beginning in ["", "ten bytes=", "fifteen bytes.=", "sixteen bytes..="] {
+            for labels in [nil, 0, 3] {
+                for count in 1...18 {
+                    var tree = LayoutTree(instructionSet: set)
+                    let taught = Self.fenced(beginning, labels: labels, count) { _ in "1234.5" }
+                    guard
+                        case .new(let target) = tree.learn(
+                            taught.bytes.span, taught.cuts, rows: 2, shape: 0)
+                    else {
+                        Issue.record("\(count) numbers behind '\(beginning)' were not learned")
+                        return
+                    }
+                    for turn in 0..<24 {
+                        // Mostly one form, so that it is expected, and then any.
+                        let message = Self.fenced(beginning, labels: labels, count) { _ in
+                            turn < 6 ? "\(1_000 + turn).5" : Self.digits(&generator)
+                        }
+                        let values = Self.withFenced(message.bytes, atEnd: turn.isMultiple(of: 2)) {
+                            Self.read(&tree, message, $0, [target])?.values
+                        }
+                        #expect(
+                            values == message.values,
+                            "seed \(seed), turn \(turn): \(String(decoding: message.bytes, as: UTF8.self))"
+                        )
+                    }
+                }
             }
         }
     }

@@ -9,6 +9,10 @@ typedef double lanes_double __attribute__((ext_vector_type(8)));
 /// As they lie in memory.
 typedef lanes_double lanes_stored_double __attribute__((aligned(8)));
 
+/// What hardly ever is so; what comes of it may be kept in memory meanwhile.
+#define LANES_RARE(condition) __builtin_expect(!!(condition), 0)
+/// Bytes at the end of a text that are read in a copy: 64, and the sixteen before a number's end.
+enum { lanes_tail = 80 };
 /// What follows the literal of a step.
 enum {
     /// A number of the form that is expected, and the step behind it is the next in memory, so that
@@ -27,6 +31,8 @@ enum {
     /// Something that must be looked at.
     lanes_step_question,
 };
+/// What stands behind the literal of a step, of all that the owner knows of.
+enum { lanes_slot_value };
 /// One step through a message: 32 bytes as they are expected, a literal and often a number in the
 /// form that it had before. Two lines of the cache.
 struct lanes_step {
@@ -49,6 +55,21 @@ struct lanes_step {
 };
 _Static_assert(sizeof(struct lanes_step) == 128, "two lines of the cache");
 
+/// Bit i says that byte i of two times 32 is the same.
+LANES_INLINE unsigned lanes_same(const void *one, const void *other)
+{
+    typedef unsigned char bytes __attribute__((ext_vector_type(32), aligned(1)));
+    _Bool __attribute__((ext_vector_type(32))) bits = __builtin_convertvector(
+        *(const bytes *)one == *(const bytes *)other, _Bool __attribute__((ext_vector_type(32))));
+    unsigned result;
+    __builtin_memcpy(&result, &bits, 4);
+    return result;
+}
+/// Whether a text begins with the literal of a step.
+LANES_INLINE int lanes_begins(const void *text, const struct lanes_step *step)
+{
+    return (~lanes_same(text, step->least) & ((1u << step->length) - 1)) == 0;
+}
 /// Whether 32 bytes of text fit a step.
 LANES_INLINE int lanes_fits(const void *text, const struct lanes_step *step)
 {
@@ -88,14 +109,14 @@ LANES_INLINE long lanes_number(const void *text, void *digits, double *divisor)
     const unsigned char *byte = (const unsigned char *)text;
     const unsigned others = lanes_others(text);
     const long whole = __builtin_ctz(others | 0x10000);
-    if (whole == 0 || whole > 15 || (whole > 1 && byte[0] == '0')) return 0;
+    if (LANES_RARE(whole == 0 || whole > 15 || (whole > 1 && byte[0] == '0'))) return 0;
     long width = whole, part = whole, power = 0;
     if (byte[whole] == '.') {
         width = __builtin_ctz((others & (others - 1)) | 0x10000);
         power = part = width - whole - 1;
-        if (part == 0 || width > 15) return 0;
+        if (LANES_RARE(part == 0 || width > 15)) return 0;
     }
-    if ((byte[width] | 0x20) == 'e') return 0;
+    if (LANES_RARE((byte[width] | 0x20) == 'e')) return 0;
     const lanes_text fraction = *(const lanes_loose_text *)(tops + part);
     const lanes_text ahead = *(const lanes_loose_text *)(tops + width) & ~*(const lanes_loose_text *)(tops + part + 1);
     *(lanes_text *)digits = lanes_joined(byte + width, fraction, ahead);
@@ -110,27 +131,72 @@ struct lanes_walk {
     long base;
     /// Where labels begin that were met; of an end, its number.
     long found;
+    /// Where labels that are likely would begin, and how many bytes they have; 0 where none are known.
+    long labels_start, labels_count;
+    /// Whether they were met.
+    long has_labels;
+    /// The last of the steps at which a number of another form stood than was expected, where, and how
+    /// wide it is; 0 where there was none.
+    long missed, missed_position, missed_width;
 };
-/// Goes on until something else than a number stands there. Answers what that is as `lanes_step_…`;
-/// where the next step does not fit, a question. Puts aside, by number, sixteen digits and what they
-/// are to be divided by.
+/// Whether 32 bytes or more are the same; the last ones overlap those before them.
+LANES_INLINE int lanes_equal(const void *one, const void *other, long count)
+{
+    typedef unsigned char bytes __attribute__((ext_vector_type(32), aligned(1)));
+    bytes difference = 0;
+    for (long place = 0, last = count - 32;; place = place + 32 < last ? place + 32 : last) {
+        difference |= *(const bytes *)((const char *)one + place) ^ *(const bytes *)((const char *)other + place);
+        if (place == last) return __builtin_reduce_or(difference) == 0;
+    }
+}
+/// Goes on until something else than a number or labels that are likely stands there. Answers what that
+/// is as `lanes_step_…`; where the next step does not fit, a question. Puts aside, by number, sixteen
+/// digits and what they are to be divided by.
 ///
 /// Nothing checks that the `count` bytes of text go on: before them sixteen bytes must be readable,
-/// behind them 64 zeros, and no literal may hold a zero.
-LANES_INLINE int lanes_follow(struct lanes_walk *walk, const struct lanes_step *first, const void *text,
-    long count, void *all_digits, double *divisors)
+/// unless the first number ends behind as many, and behind them 64 zeros. Where there is room for a
+/// `tail`, the last `lanes_tail` bytes are read there, so that the zeros are needed behind it alone, and
+/// no byte outside the text is read. No literal may hold a zero, and all of the likely labels lie within
+/// the text.
+LANES_INLINE int lanes_follow(struct lanes_walk *walk, const struct lanes_step *first, const void *all_text,
+    long count, void *tail, void *all_digits, double *divisors, const void *labels)
 {
+    const char *text = (const char *)all_text;
+    if (tail) __builtin_memcpy(tail, text + count - lanes_tail, lanes_tail);
+    // From here on less than 64 bytes are left: a literal, a number and what is compared beyond.
+    const char *limit = tail ? text + count - 64 : (const char *)-1;
     const char *steps = (const char *)first;
-    const char *place = (const char *)text + walk->position;
+    const char *place = text + walk->position;
     lanes_text *digits = (lanes_text *)all_digits + walk->ordinal;
     double *divisor = divisors + walk->ordinal;
     long next = walk->step, base = walk->base;
     int answer = lanes_step_question;
     for (;;) {
+        if (LANES_RARE(place > limit)) {
+            const char *copied = (const char *)tail + lanes_tail - count;
+            place += copied - text;
+            text = copied;
+            limit = (const char *)-1;
+        }
         const struct lanes_step *step = (const struct lanes_step *)(steps + next);
-        if (!lanes_fits(place, step)) break;
         const char *end = place + step->advance;
-        if (__builtin_expect(step->kind <= lanes_step_number, 1)) {
+        if (LANES_RARE(!lanes_fits(place, step))) {
+            // Perhaps a number of another form.
+            if (step->kind > lanes_step_number || step->slot != lanes_slot_value || !lanes_begins(place, step)) break;
+            end = place + step->length;
+            const long width = lanes_number(end, digits, divisor);
+            if (width == 0) break;
+            walk->missed = next;
+            walk->missed_position = end - text;
+            walk->missed_width = width;
+            place = end + width;
+            next = step->child;
+            digits++;
+            divisor++;
+            continue;
+        }
+        // Each is more likely than the next, and none so rare that it might wait for memory.
+        if (__builtin_expect_with_probability(step->kind <= lanes_step_number, 1, 0.7)) {
             *digits = lanes_joined(end, step->fraction, step->whole);
             *divisor = step->divisor;
             base |= step->base;
@@ -141,7 +207,7 @@ LANES_INLINE int lanes_follow(struct lanes_walk *walk, const struct lanes_step *
                 divisor++;
                 continue;
             }
-        } else if (step->kind == lanes_step_open) {
+        } else if (__builtin_expect(step->kind == lanes_step_open, 1)) {
             const long width = lanes_number(end, digits, divisor);
             if (width == 0) break;
             place = end + width;
@@ -149,9 +215,16 @@ LANES_INLINE int lanes_follow(struct lanes_walk *walk, const struct lanes_step *
             place = end;
             next = step->child;
             continue;
+        } else if (step->kind == lanes_step_labels && walk->labels_count > 0
+            && end - text == walk->labels_start && lanes_equal(end, labels, walk->labels_count)) {
+            place = end + walk->labels_count;
+            next = step->child;
+            walk->labels_count = 0;
+            walk->has_labels = 1;
+            continue;
         } else {
             const int is_end = step->kind == lanes_step_end;
-            const long position = end - (const char *)text;
+            const long position = end - text;
             if (is_end && position != count) break;
             walk->found = is_end ? step->child : position;
             answer = step->kind;
@@ -161,7 +234,7 @@ LANES_INLINE int lanes_follow(struct lanes_walk *walk, const struct lanes_step *
         digits++;
         divisor++;
     }
-    walk->position = place - (const char *)text;
+    walk->position = place - text;
     walk->ordinal = divisor - divisors;
     walk->step = next;
     walk->base = base;
@@ -237,18 +310,10 @@ LANES_INLINE int lanes_convert(const struct lanes_conversion *all)
         *(lanes_stored_double *)(all->values + i) = value;
         const lanes_double scaled = value * target[0];
         wrong |= (scaled < target[1]) | (scaled > target[2]);
-        const floats lane = __builtin_convertvector(scaled, floats);
+        floats lane = __builtin_convertvector(scaled, floats);
+        // All at once: otherwise each is converted by itself, on its way into its lane.
+        __asm__("" : "+m"(lane));
         for (int k = 0; k < 8; k++) all->lanes[all->places[i + k]] = lane[k];
     }
     return __builtin_reduce_or(wrong) == 0;
-}
-/// Bit i says that byte i of two times 32 is the same.
-LANES_INLINE unsigned lanes_same(const void *one, const void *other)
-{
-    typedef unsigned char bytes __attribute__((ext_vector_type(32), aligned(1)));
-    _Bool __attribute__((ext_vector_type(32))) bits = __builtin_convertvector(
-        *(const bytes *)one == *(const bytes *)other, _Bool __attribute__((ext_vector_type(32))));
-    unsigned result;
-    __builtin_memcpy(&result, &bits, 4);
-    return result;
 }
