@@ -202,25 +202,26 @@ extension RuleEngine {
                 if gates[device] != present { setGates(present, device) }
             }
         }
-        if program.silenceMin < .max { listSilent(now &- program.silenceMin, detection) }
+        if program.silenceMin < .max { listSilent(now, detection) }
         watchPeers(now, isTurn: isTurn, detection)
         gatherReady(isTurn: isTurn, detection)
     }
 
-    /// Lists the devices that were last heard of at `latest` or before.
+    /// Lists the devices that have been silent for as long as the least patient rule waits, by the
+    /// clocks of their own partitions.
     ///
     /// All are looked at only when another one may have fallen silent: who was heard of is heard of
     /// for a while.
-    mutating func listSilent(_ latest: Int64, _ detection: borrowing Detection) {
+    mutating func listSilent(_ now: Int64, _ detection: borrowing Detection) {
         let devices = detection.devices.span
-        guard latest >= agenda.heardSince || agenda.devices != deviceCount else {
+        let wait = program.silenceMin
+        guard now &- wait >= agenda.heardSince || agenda.devices != deviceCount else {
             var silent: [Int32] = []
             for device in agenda.silent {
-                let lastSeen = devices[Int(device)].lastSeen
-                if lastSeen <= latest {
+                if detection.ageMax(of: Int(device), at: now) >= wait {
                     silent.append(device)
                 } else {
-                    agenda.heardSince = min(agenda.heardSince, lastSeen)
+                    agenda.heardSince = min(agenda.heardSince, devices[Int(device)].lastSeen)
                 }
             }
             agenda.silent = silent
@@ -231,7 +232,7 @@ extension RuleEngine {
         agenda.heardSince = .max
         for device in 0..<deviceCount {
             let lastSeen = devices[device].lastSeen
-            if lastSeen <= latest, lastSeen != .min {
+            if detection.ageMax(of: device, at: now) >= wait {
                 agenda.silent.append(Int32(device))
             } else {
                 // One that was never heard of may turn out to be long silent.
@@ -349,7 +350,7 @@ extension RuleEngine {
     private func isSilent(
         _ device: Int, _ now: Int64, _ reject: Reject, _ detection: borrowing Detection
     ) -> Bool {
-        let silence = now &- detection.devices[device].lastSeen
+        let silence = detection.ageMax(of: device, at: now)
         guard silence >= reject.silence, !detection.devices[device].isRetired else { return false }
         guard reject.silenceRecent > 0 else { return true }
         let patience = Int64(reject.silenceIntervals * detection.devices[device].interval * 1_000)

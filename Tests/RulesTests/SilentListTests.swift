@@ -46,11 +46,17 @@ import Testing
             }
             detection.apply(&batch, directory: &directory)
             engine.grow(detection)
-            let latest = now - 45_000
-            engine.listSilent(latest, detection)
+            engine.listSilent(now, detection)
+            let wait = engine.program.silenceMin
             let expected = detection.devices.indices.filter {
-                let lastSeen = detection.devices[$0].lastSeen
-                return lastSeen <= latest && lastSeen != .min
+                let device = detection.devices[$0]
+                guard device.lastSeen != .min else { return false }
+                let clock = detection.clocks[Int(device.clock)].effective
+                return clock != .min && min(now, clock) - device.lastSeen >= wait
+            }
+            // Whoever is silent by any account is listed.
+            for device in detection.devices.indices where !expected.contains(device) {
+                #expect(detection.age(of: device, at: now) < wait)
             }
             #expect(engine.agenda.silent.map { Int($0) } == expected, "seed \(seed), step \(step)")
             listed += expected.count
