@@ -117,8 +117,12 @@ extension RuleEngine {
         let hasOffset = leaf.peer.frozenOffset
         let members = detection.cohorts.members(kind, cohort)
         let open = gates.span
-        for member in members {
-            let device = Int(member.value)
+        let isFar = registers.bytes > LaneBlocks.cacheBytes
+        for place in members.indices {
+            if isFar, place + 8 < members.count {
+                registers.prefetch(Int(members[place + 8].value) &* stride &+ register)
+            }
+            let device = Int(members[place].value)
             guard open[device] & required == required else { continue }
             let newest = registers[device &* stride &+ register]
             var value = newest.value

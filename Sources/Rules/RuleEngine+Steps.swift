@@ -1,5 +1,6 @@
 import Detection
 import Fleet
+import RollingStatistics
 
 // What is judged as time passes: silence, peers and groups.
 extension RuleEngine {
@@ -392,8 +393,12 @@ extension RuleEngine {
         let lately = now - min(90_000, detection.settings.carryJobFor - 1)
         let members = detection.cohorts.members(group, subject)
         let devices = detection.devices.span
-        for member in members {
-            let device = Int(member.value)
+        let isFar = registers.bytes > LaneBlocks.cacheBytes
+        for index in members.indices {
+            if isFar, index + 8 < members.count {
+                registers.prefetch(Int(members[index + 8].value) * stride + Int(leaf.register))
+            }
+            let device = Int(members[index].value)
             let place = device * stride + Int(leaf.register)
             let value = valueAt(place)
             guard value == value else { continue }
