@@ -163,9 +163,10 @@ extension MemberTable {
     ///
     /// - Returns: its entry, or 0 where it is none to remember.
     mutating func learn(
-        _ bytes: Span<UInt8>, at start: Int, isMetric: Bool, after last: Int,
+        _ message: borrowing Scratch, at start: Int, isMetric: Bool, after last: Int,
         _ fill: (inout Entry) -> Void
     ) -> Int {
+        let bytes = message.bytes.span.extracting(droppingFirst: Scratch.front)
         guard let key = Self.key(bytes, at: start), key.literal.count <= KeyLiteral.lengthMax
         else { return 0 }
         let first = bytes.byte(at: start)

@@ -92,6 +92,8 @@ extension MessageDecoder {
     @inline(never)
     mutating func learnMembers(_ bytes: Span<UInt8>) {
         guard record.isNative, !tape.isInflux, tape[0].kind == .object else { return }
+        // A key near the end is only found again with zeros behind it, and would be noted each time.
+        scratch.fill(bytes)
         var last = MemberTable.message
         var node = 1
         var begin = Int(tape[0].start)
@@ -103,7 +105,7 @@ extension MessageDecoder {
                 learnMetrics(node + 1, bytes)
             }
             let way = Self.way(role)
-            last = members.learn(bytes, at: begin, isMetric: false, after: last) { $0.way = way }
+            last = members.learn(scratch, at: begin, isMetric: false, after: last) { $0.way = way }
             begin = Int(value.end) + (value.kind == .string ? 1 : 0)
             node = Int(value.next)
             // After a key that is not remembered no other is found.
@@ -124,7 +126,7 @@ extension MessageDecoder {
             }
             let resolution = place.map { resolver.known[$0] }
             let plain = place.map { resolver.plain[$0] }
-            last = members.learn(bytes, at: begin, isMetric: true, after: last) { entry in
+            last = members.learn(scratch, at: begin, isMetric: true, after: last) { entry in
                 guard let resolution, let plain else { return }
                 entry.take(resolution, plain)
             }

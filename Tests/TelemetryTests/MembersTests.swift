@@ -89,6 +89,23 @@ import Testing
         #expect(harness.value(.tempCore) == 62)
     }
 
+    @Test func `keys at the end of messages are noted once, however often they are learned`() throws
+    {
+        var harness = Self.direct()
+        for number in 0..<100 {
+            // New labels are read in full, and teach their keys.
+            try harness.feed(
+                #"{"v":1,"ts":1795248000000,"device":"nvidia/GPU-\#(number)","#
+                    + #""m":{"temp.core":61,"mem.used":7},"e":[]}"#)
+            try harness.feed(
+                #"{"device":"amd/GPU-\#(number)","v":1,"m":{"temp.core":61,"mem.used":7}}"#)
+        }
+        // v, ts, device, m and e, two metrics, and the two that stand for beginnings.
+        #expect(harness.decoder.members.entries.count == 9)
+        #expect(harness.decoder.statistics.labelMisses == 200)
+        #expect(harness.isConsistent)
+    }
+
     @Test func `labels that stood apart are not taken for ones without what stood between`() throws
     {
         var harness = Self.direct()
