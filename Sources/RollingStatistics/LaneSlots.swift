@@ -188,9 +188,10 @@ package struct LaneSlots: ~Copyable {
         }
     }
 
-    /// Feeds the run of each group to the kernel and empties it; `values` are those of the batch that
-    /// was sorted, `parameters` go by group. Of the groups that are not in `asked`, bit g, only what
-    /// came last is kept.
+    /// Feeds the run of each group to the kernel and empties it.
+    ///
+    /// `values` are those of the batch that was sorted, `parameters` go by group. Of the groups that
+    /// are not in `asked`, bit g, only what came last is kept.
     package mutating func feed(
         _ values: Span<SIMD16<Float>>, to lanes: inout LaneBlocks, _ parameters: [LaneParameters],
         asked: UInt16 = .max
