@@ -85,13 +85,7 @@ package struct LaneBlocks: ~Copyable {
         blocks: Span<UInt32>, times: Span<Int32>, values: Span<SIMD16<Float>>, rows: Span<UInt32>,
         parameters: LaneParameters
     ) {
-        precondition(rows.count == blocks.count, "columns of one batch differ")
-        var last: UInt32 = 0
-        for i in rows.indices { last = max(last, rows[i]) }
-        precondition(rows.isEmpty || Int(last) < values.count, "a row that is not there")
-        unsafe rows.withUnsafeBufferPointer { rows in
-            unsafe run(blocks, times, values, rows.baseAddress, parameters, nil)
-        }
+        feed(blocks, times, values, rows, parameters)
     }
 
     /// The same where nobody asks for statistics: only what came last, and when, is kept.
@@ -100,12 +94,19 @@ package struct LaneBlocks: ~Copyable {
     package mutating func note(
         blocks: Span<UInt32>, times: Span<Int32>, values: Span<SIMD16<Float>>, rows: Span<UInt32>
     ) {
+        feed(blocks, times, values, rows, nil)
+    }
+
+    private mutating func feed(
+        _ blocks: Span<UInt32>, _ times: Span<Int32>, _ values: Span<SIMD16<Float>>,
+        _ rows: Span<UInt32>, _ parameters: LaneParameters?
+    ) {
         precondition(rows.count == blocks.count, "columns of one batch differ")
         var last: UInt32 = 0
         for i in rows.indices { last = max(last, rows[i]) }
         precondition(rows.isEmpty || Int(last) < values.count, "a row that is not there")
         unsafe rows.withUnsafeBufferPointer { rows in
-            unsafe run(blocks, times, values, rows.baseAddress, nil, nil)
+            unsafe run(blocks, times, values, rows.baseAddress, parameters, nil)
         }
     }
 
