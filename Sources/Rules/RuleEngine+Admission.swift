@@ -97,15 +97,9 @@ extension RuleEngine {
     }
 
     mutating func setMark(_ place: Int16, _ device: Int) {
-        if place >= 0 { setMarks(Marks.bit(place), device) }
-    }
-
-    @inline(__always)
-    mutating func setMarks(_ bits: Marks.Bits, _ device: Int) {
-        let new = bits & ~marks[device]
-        guard new[0] | new[1] | new[2] | new[3] != 0 else { return }
-        marks[device] |= bits
-        admit(device, marks: new)
+        guard place >= 0, !Marks.has(place, marks[device]) else { return }
+        marks[device] |= Marks.bit(place)
+        admit(device, marks: Marks.bit(place))
     }
 
     /// The leaf was asked and said no, and will until it is fed again.
