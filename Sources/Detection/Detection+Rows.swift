@@ -30,8 +30,8 @@ extension Detection {
         while cursor.row < batch.rows.count && frontier < due {
             let heard = hear(batch, cursor.row, until: due, &directory)
             while cursor.row < heard.upperBound {
-                let rows = sort(batch, cursor.row..<heard.upperBound)
-                settle(&batch, rows, &cursor.reading)
+                let rows = sort(&batch, cursor.row..<heard.upperBound, &cursor.reading)
+                settle(&batch, rows)
                 if needs.zGroups != 0 { measure(rows, batch.lanes) }
                 slots.feed(
                     batch.lanes.span, to: &lanes, parameters, asked: needs.statistics)
@@ -61,14 +61,21 @@ extension Detection {
         let clockHeld = clockOfBatch
         var devicesHeld = exchange(&self.devices, with: [])
         var placesHeld = exchange(&self.places, with: [])
+        var clocksHeld = exchange(&self.clocks, with: [])
+        var lastSign = self.lastSign
+        var frontier = self.frontier
         defer {
             self.devices = devicesHeld
             self.places = placesHeld
+            self.clocks = clocksHeld
+            self.lastSign = lastSign
+            self.frontier = frontier
         }
         let rows = rowsHeld.span
         let clockOfBatch = clockHeld.span
         var devices = devicesHeld.mutableSpan
         var places = placesHeld.mutableSpan
+        var clocks = clocksHeld.mutableSpan
         let isFar = devices.count * MemoryLayout<DeviceState>.stride > LaneBlocks.cacheBytes / 4
 
         let last = min(rows.count, first + Detection.rowsMax)
@@ -96,17 +103,20 @@ extension Detection {
                     }
                     directory.touch(head.device, at: head.time)
                 }
-                let clock = clockOfBatch[Int(head.partition)]
-                let host = devices[device][.host]
                 // What is older than its device tells of no time that was not there already.
-                if time >= lastSeen, !lastSign.repeats(clock, host, device, time) {
-                    lastSign = Sign(
-                        clock: clock, host: host < 0 ? -2 - Int32(device) : host, time: time)
-                    let interval = Int64(devices[device].interval * 1_000)
-                    if clocks[Int(clock)].observe(
-                        host: lastSign.host, at: time, interval: interval)
-                    {
-                        frontier = max(frontier, clocks[Int(clock)].effective)
+                if time >= lastSeen {
+                    let host = devices[device][.host]
+                    let sign = Sign(
+                        clock: clockOfBatch[Int(head.partition)],
+                        host: host < 0 ? -2 - Int32(device) : host, time: time)
+                    if sign != lastSign {
+                        lastSign = sign
+                        let clock = Int(sign.clock)
+                        if clocks[clock].observe(
+                            host: sign.host, at: time, interval: devices[device].interval)
+                        {
+                            frontier = max(frontier, clocks[clock].effective)
+                        }
                     }
                 }
             }
@@ -123,174 +133,84 @@ extension Detection {
 
     /// What of each row is new: it is held against the newest tick of its device and group.
     ///
+    /// Counters become increases per second.
+    ///
     /// - Returns: the rows up to one that must wait until the kernel is done with those before it.
     private mutating func sort(
-        _ batch: borrowing SampleBatch, _ range: Range<Int>
-    ) -> Range<Int> {
-        let (rows, values) = (batch.rows, batch.lanes)
-        var placesHeld = exchange(&self.places, with: [])
-        defer { self.places = placesHeld }
-        var places = placesHeld.mutableSpan
-        var next = range.lowerBound
-        while next < range.upperBound {
-            next = slots.sort(
-                rows.span, values.span, &places, in: next..<range.upperBound)
-            guard next < range.upperBound else { break }
-            let (device, group) = (Int(rows[next].device.value), Int(rows[next].group))
-            // One that must wait has a slot.
-            guard slots.slot(of: device, group: group) == nil else { break }
-            slots.add(device: device, group: group)
-            lanes.grow(to: slots.count)
-        }
-        return range.lowerBound..<next
-    }
-
-    /// What follows from rows: increases of counters, shares, what the device does, and the account.
-    private mutating func settle(
         _ batch: inout SampleBatch, _ range: Range<Int>, _ reading: inout Int
-    ) {
-        var next = range.lowerBound
-        while !settle(&batch, &next, range.upperBound, &reading) {
-            // Two rows of a slot may stand in one batch.
-            let slot = places[next].slot
-            for place in next..<range.upperBound where places[place].slot == slot {
-                places[place].counters = Int32(counters.count)
-            }
-            slots.put(counters: Int32(counters.count), at: Int(slot))
-            counters.append(contentsOf: repeatElement(Counter(), count: 16))
+    ) -> Range<Int> {
+        let (rows, readings) = (batch.rows, batch.readings)
+        var lanesHeld = exchange(&batch.lanes, with: [])
+        var placesHeld = exchange(&self.places, with: [])
+        defer {
+            batch.lanes = lanesHeld
+            self.places = placesHeld
         }
+        var values = lanesHeld.mutableSpan
+        var places = placesHeld.mutableSpan
+        let end = slots.sort(rows.span, values.span, &places, in: range)
+        lanes.grow(to: slots.count)
+        slots.count(
+            readings.span, from: &reading, of: rows.span, before: end, &values, &places,
+            asked: needs.increases, into: &increases)
+        return range.lowerBound..<end
     }
 
-    /// - Returns: whether all is done; false at a row whose counters have no place yet.
-    private mutating func settle(
-        _ batch: inout SampleBatch, _ index: inout Int, _ end: Int, _ reading: inout Int
-    ) -> Bool {
-        let (rowsHeld, readingsHeld, placesHeld) = (batch.rows, batch.readings, places)
+    /// What follows from rows: shares, what their device does, and the account.
+    private mutating func settle(_ batch: inout SampleBatch, _ range: Range<Int>) {
+        let (rowsHeld, placesHeld) = (batch.rows, places)
         var lanesHeld = exchange(&batch.lanes, with: [])
         var scoresHeld = exchange(&self.scores, with: [])
         var devicesHeld = exchange(&self.devices, with: [])
-        var countersHeld = exchange(&self.counters, with: [])
-        var tally = batch.tally
         defer {
             batch.lanes = lanesHeld
-            batch.tally = tally
             self.scores = scoresHeld
             self.devices = devicesHeld
-            self.counters = countersHeld
         }
         let rows = rowsHeld.span
-        let readings = readingsHeld.span
         let places = placesHeld.span
         var lanes = lanesHeld.mutableSpan
         var scores = scoresHeld.mutableSpan
         var devices = devicesHeld.mutableSpan
-        var counters = countersHeld.mutableSpan
-        let isFar = slots.count * LaneBlocks.bytesPerBlock > LaneBlocks.cacheBytes
+        let spans = GateSpans(settings)
+        var applied: UInt64 = 0
 
-        while index < end {
-            if isFar, index + 4 < end {
-                counters.prefetch(Int(places[index + 4].counters), lines: 4)
-            }
+        for index in range {
             let place = places[index]
-            let row = rows[index]
-            let firstReading = reading
-            var end = reading
-            while end < readings.count, Int(readings[end].row) <= index { end += 1 }
             guard place.slot >= 0 else {
-                tally.refuse(row, place, values: lanes[index].presence, readings: end - reading)
+                batch.tally.refuse(rows[index], place)
                 scores[index] = ScoredRow()
-                (index, reading) = (index + 1, end)
                 continue
             }
-            let time = row.time.milliseconds
-            let device = Int(row.device.value)
-            let group = Int(row.group)
-            var given = place.carried
-            var repeats = place.again == 0 ? 0 : place.again.nonzeroBitCount
-            if end > firstReading {
-                guard place.counters >= 0 else { return false }
-                let taken = Detection.take(
-                    readings.extracting(firstReading..<end), Int(place.counters), time, index,
-                    needs.increases[group], &counters, &lanes, &increases)
-                given |= taken.given
-                repeats += taken.repeats
-                reading = end
-            }
-            let points = UInt64(row.points)
-            if repeats > 0 || (given == 0 && end == firstReading) {
-                // A row that brings nothing new is a repeat whole, the parts of its sums included.
-                let isRepeat = repeats == place.carried.nonzeroBitCount + end - firstReading
-                let duplicates = isRepeat ? points : min(UInt64(repeats), points)
-                tally.duplicate += duplicates
-                tally.applied += points - duplicates
+            let group = rows[index].group
+            let time = rows[index].time.milliseconds
+            let device = Int(rows[index].device.value)
+            var given = place.carried | place.counted
+            if place.again == 0, place.repeats == 0, given != 0 {
+                applied += UInt64(rows[index].points)
             } else {
-                tally.applied += points
+                batch.tally.account(rows[index], place)
             }
             if group == 0 {
                 given |= devices[device].limits.derive(&lanes, index, given)
-            } else if group == 1 {
-                devices[device].limits.take(lanes, index, given)
+                if given & ~place.again & 1 != 0 {
+                    devices[device].feed(busy: lanes.value(in: 0, of: index), at: time)
+                }
+                devices[device].updateGates(at: time, spans)
+            } else {
+                if group == 1 { devices[device].limits.take(lanes, index, given) }
+                // What was heard at this time before changed nothing that gates ask.
+                if place.isNewer { devices[device].updateGates(at: time, spans) }
             }
             let present = given & ~place.again
-            if group == 0, present & 1 != 0 {
-                devices[device].feed(busy: lanes.value(in: 0, of: index), at: time)
-            }
-            // What was heard at this time before changed nothing that gates ask, but for util.busy.
-            if place.isNewer || group == 0 { devices[device].updateGates(at: time, settings) }
             scores[index] =
                 present == 0
                 ? ScoredRow()
                 : ScoredRow(
-                    time: time, device: row.device.value, group: row.group, present: present,
-                    gates: devices[device].gates.rawValue)
-            index += 1
+                    time: time, device: UInt32(truncatingIfNeeded: device), group: group,
+                    present: present, gates: devices[device].gates.rawValue)
         }
-        return true
-    }
-
-    /// Turns the readings of one row into increases per second in its lanes.
-    ///
-    /// Apart from the loop over rows, whose variables it would push out of registers.
-    ///
-    /// - Returns: lanes that were filled, and how many readings were there already.
-    @inline(never)
-    private static func take(
-        _ readings: Span<SampleBatch.Reading>, _ first: Int, _ time: Int64, _ row: Int,
-        _ asked: UInt16, _ counters: inout MutableSpan<Counter>,
-        _ lanes: inout MutableSpan<SIMD16<Float>>, _ increases: inout [Increase]
-    ) -> (given: UInt16, repeats: Int) {
-        var given: UInt16 = 0
-        var repeats = 0
-        // Counters of one row began at the same time, and a division is slow.
-        var since = time
-        var perMillisecond = 0.0
-        for place in readings.indices {
-            let reading = readings[place].value
-            let lane = Int(readings[place].lane & 15)
-            let before = counters[first &+ lane]
-            if before.time == time, before.value == reading {
-                repeats &+= 1
-                continue
-            }
-            guard reading.isFinite else { continue }
-            counters[first &+ lane] = Counter(reading, at: time)
-            // Two values for one time: the last one stands, and the next increase is measured from it.
-            guard before.time != .min, before.time < time else { continue }
-            if before.time != since {
-                since = before.time
-                perMillisecond = 1 / Double(time &- since)
-            }
-            let wasReset = reading < before.value
-            let amount = wasReset ? reading : reading - before.value
-            lanes.put(Float(amount * perMillisecond * 1_000), in: lane, of: row)
-            let bit = UInt16(1) << UInt16(truncatingIfNeeded: lane)
-            given |= bit
-            guard asked & bit != 0, Float(amount) > 0 else { continue }
-            increases.append(
-                Increase(
-                    row: Int32(row), lane: UInt8(lane), wasReset: wasReset, amount: Float(amount)))
-        }
-        return (given, repeats)
+        batch.tally.applied += applied
     }
 
     /// Measures rows against their baselines, where a rule asks, before the kernel moves these.
@@ -324,16 +244,10 @@ extension Detection {
 }
 
 /// One sign of life, as a clock sees it.
-struct Sign {
+struct Sign: Equatable {
     let clock: Int32
     let host: Int32
     let time: Int64
-
-    @inline(__always)
-    func repeats(_ clock: Int32, _ host: Int32, _ device: Int, _ time: Int64) -> Bool {
-        time == self.time && clock == self.clock
-            && self.host == (host < 0 ? -2 - Int32(device) : host)
-    }
 }
 
 extension SampleBatch.Row {
@@ -345,13 +259,24 @@ extension SampleBatch.Row {
 }
 
 extension Tally {
+    /// Counts a row that brings something once more, or nothing at all.
+    @inline(never)
+    fileprivate mutating func account(_ row: SampleBatch.Row, _ place: LanePlace) {
+        let repeats = place.again.nonzeroBitCount + Int(place.repeats)
+        // A row that brings nothing new is a repeat whole, the parts of its sums included.
+        let isRepeat = repeats == place.carried.nonzeroBitCount + Int(place.readings)
+        let points = UInt64(row.points)
+        let duplicates = isRepeat ? points : min(UInt64(repeats), points)
+        duplicate += duplicates
+        applied += points - duplicates
+    }
+
     /// Counts a row that is not applied.
-    fileprivate mutating func refuse(
-        _ row: SampleBatch.Row, _ place: LanePlace, values: UInt16, readings: Int
-    ) {
+    @inline(never)
+    fileprivate mutating func refuse(_ row: SampleBatch.Row, _ place: LanePlace) {
         switch place.slot {
         case LanePlace.late: late += UInt64(row.points)
-        case LanePlace.future: future += UInt64(values.nonzeroBitCount + readings)
+        case LanePlace.future: future += UInt64(row.points)
         // Only a decoder that broke its word gets here; the sum must add up all the same.
         default: noDevice += UInt64(row.points)
         }

@@ -42,6 +42,7 @@ public struct DeviceState: Sendable {
     }
 
     /// Notes a sample, newer than any before.
+    @inline(__always)
     mutating func heard(at time: Int64) {
         // What was before the first one, our own outage among it, says nothing of its cadence.
         if isHeard { tick(after: time - lastSeen) }
@@ -50,6 +51,7 @@ public struct DeviceState: Sendable {
     }
 
     /// Learns the distance between two ticks.
+    @inline(__always)
     private mutating func tick(after milliseconds: Int64) {
         let seconds = Float(milliseconds) * 0.001
         guard ticks > 0 else {
@@ -64,6 +66,7 @@ public struct DeviceState: Sendable {
     }
 
     /// Feeds util.busy; the fast mean has a time constant of two minutes.
+    @inline(__always)
     mutating func feed(busy value: Float, at time: Int64) {
         let elapsed = Float(time - busyAt) * 0.001
         busyAt = time
@@ -74,7 +77,8 @@ public struct DeviceState: Sendable {
         }
     }
 
-    mutating func updateGates(at time: Int64, _ settings: DetectionSettings) {
+    @inline(__always)
+    mutating func updateGates(at time: Int64, _ spans: GateSpans) {
         var next = gates
         // Hysteresis: a mean that trembles around one half must not restart `settled`.
         let level: Float = gates.contains(.active) ? 0.45 : 0.5
@@ -83,14 +87,29 @@ public struct DeviceState: Sendable {
         if runs != gates.contains(.running) { runningChanged = time }
         next.set(.running, runs)
         if runs { lastRan = time }
-        next.set(.settled, time - runningChanged >= settings.settledAfter)
-        next.set(.warm, time - firstSeen >= settings.warmAfter)
-        next.set(.recentlyRan, lastRan != .min && time - lastRan <= settings.ranWithin)
+        next.set(.settled, time - runningChanged >= spans.settledAfter)
+        next.set(.warm, time - firstSeen >= spans.warmAfter)
+        next.set(.recentlyRan, lastRan != .min && time - lastRan <= spans.ranWithin)
         gates = next
     }
 }
 
+/// The spans of time that gates ask for, out of all settings: a copy of these would cost more than
+/// they do.
+struct GateSpans {
+    let settledAfter: Int64
+    let warmAfter: Int64
+    let ranWithin: Int64
+
+    init(_ settings: DetectionSettings) {
+        settledAfter = settings.settledAfter
+        warmAfter = settings.warmAfter
+        ranWithin = settings.ranWithin
+    }
+}
+
 extension Gates {
+    @inline(__always)
     mutating func set(_ gate: Gates, _ isOpen: Bool) {
         if isOpen { insert(gate) } else { remove(gate) }
     }

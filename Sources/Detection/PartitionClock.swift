@@ -17,7 +17,9 @@ package struct PartitionClock: Sendable {
     package private(set) var brokeOffAt: Int64 = .min
 
     private var hosts = InlineArray<4, Int32>(repeating: .min)
-    private var times = InlineArray<4, Int64>(repeating: .min)
+    private var times = InlineArray<4, Int64>(repeating: .max)
+    /// The largest of them that ever was.
+    private var leader = Int64.min
     private var used = 0
     private var wanted = 1
     private var leaderMoves = 0
@@ -39,14 +41,21 @@ package struct PartitionClock: Sendable {
     /// Feeds the time of one row.
     ///
     /// - Returns: whether `effective` moved.
-    mutating func observe(host: Int32, at time: Int64, interval: Int64) -> Bool {
-        guard time > watermark else { return false }
+    @inline(__always)
+    mutating func observe(host: Int32, at time: Int64, interval: Float) -> Bool {
+        // What lies behind is the usual case, where partitions are read side by side.
+        time > watermark && advance(host, time, interval)
+    }
+
+    @inline(never)
+    private mutating func advance(_ host: Int32, _ time: Int64, _ interval: Float) -> Bool {
         let before = smallest
-        let leader = largest
+        let leads = time > leader
         place(host, time)
+        leader = max(leader, time)
         if smallest != before {
             leaderMoves = 0
-        } else if time > leader {
+        } else if leads {
             leaderMoves += 1
             // Four moves of each leader without the last one: it is gone, not slow.
             if used > 1 && leaderMoves >= 4 * (used - 1) { dropSmallest() }
@@ -54,7 +63,7 @@ package struct PartitionClock: Sendable {
         let reached = smallest
         guard reached > watermark else { return false }
         // The beginning is a gap too: what was before it this process did not see.
-        let gap = max(PartitionClock.gapMilliseconds, 3 * interval)
+        let gap = max(PartitionClock.gapMilliseconds, 3 * Int64(interval * 1_000))
         if watermark == .min || reached - watermark > gap {
             resumedAt = reached
             brokeOffAt = watermark
@@ -73,20 +82,13 @@ package struct PartitionClock: Sendable {
         effective = max(effective, time)
     }
 
+    /// The least of the times in use; those that are not lie beyond all others.
     @inline(__always)
     private var smallest: Int64 {
-        var least = Int64.max
-        for index in 0..<used { least = min(least, times[index]) }
-        return used == 0 ? .min : least
+        used == 0 ? .min : min(min(times[0], times[1]), min(times[2], times[3]))
     }
 
     @inline(__always)
-    private var largest: Int64 {
-        var most = Int64.min
-        for index in 0..<used { most = max(most, times[index]) }
-        return most
-    }
-
     private mutating func place(_ host: Int32, _ time: Int64) {
         for index in 0..<used where hosts[index] == host {
             times[index] = max(times[index], time)
@@ -98,19 +100,25 @@ package struct PartitionClock: Sendable {
             used += 1
             return
         }
-        var last = 0
-        for index in 0..<used where times[index] < times[last] { last = index }
+        let last = smallestIndex
         guard times[last] < time else { return }
         hosts[last] = host
         times[last] = time
     }
 
     private mutating func dropSmallest() {
-        var last = 0
-        for index in 0..<used where times[index] < times[last] { last = index }
+        let last = smallestIndex
         used -= 1
         hosts[last] = hosts[used]
         times[last] = times[used]
+        times[used] = .max
         leaderMoves = 0
+    }
+
+    @inline(__always)
+    private var smallestIndex: Int {
+        var last = 0
+        for index in 1..<4 where times[index] < times[last] { last = index }
+        return last
     }
 }

@@ -17,22 +17,28 @@ private struct LaneSlot: BitwiseCopyable {
 }
 
 /// What one row of a batch is to its device and group, as `lanes_place` in C.
-package struct LanePlace: BitwiseCopyable, Sendable {
+///
+/// Public, so that it is inlined.
+public struct LanePlace: BitwiseCopyable, Sendable {
     /// Its slot; or why it has none.
     package var slot: Int32
-    /// Where the counters of that slot stand, for whoever keeps them; -1 without any.
-    package var counters: Int32
     /// Lanes that it brings values in.
     package let carried: UInt16
     /// Those of them that had the same value at the same time before.
     package let again: UInt16
+    /// Lanes that counters fill.
+    package let counted: UInt16
+    /// How many counters it reads, and how many of them were read before.
+    package let readings: UInt8
+    package let repeats: UInt8
     /// It is the first row of a message that is newer than all that its device sent before.
     package var isNewer: Bool
 
     /// One that is not sorted yet.
-    package init() {
-        (slot, counters) = (LanePlace.unsorted, -1)
-        (carried, again, isNewer) = (0, 0, false)
+    public init() {
+        slot = -1
+        (carried, again, counted) = (0, 0, 0)
+        (readings, repeats, isNewer) = (0, 0, false)
     }
 
     package static var unsorted: Int32 { -1 }
@@ -42,9 +48,29 @@ package struct LanePlace: BitwiseCopyable, Sendable {
     package static var noDevice: Int32 { -4 }
 }
 
+/// The last reading of a counter, as `lanes_counter` in C.
+private struct LaneCounter: BitwiseCopyable {
+    private let value: Double
+    private let time: Int64
+
+    /// One that was never read.
+    init() { (value, time) = (.nan, .min) }
+}
+
+/// What a counter rose by between two readings, as `lanes_increase` in C.
+package struct Increase: BitwiseCopyable, Sendable {
+    package let row: Int32
+    package let lane: UInt8
+    /// It fell, so it counts from zero again; `amount` is what it reads since.
+    package let wasReset: Bool
+    package let amount: Float
+
+    fileprivate init() { (row, lane, wasReset, amount) = (0, 0, false, 0) }
+}
+
 /// The newest tick of each group of each device, and the runs in which rows go to the kernel.
 ///
-/// Slot s is block s of the statistics. About 84 B stand behind each.
+/// Slot s is block s of the statistics. About 84 B stand behind each, and 256 more where it counts.
 @safe
 package struct LaneSlots: ~Copyable {
     /// Rows of one group that a run holds at most.
@@ -52,6 +78,8 @@ package struct LaneSlots: ~Copyable {
     private static let groups = 16
     /// How many rows ahead the slot of a row is asked for.
     private static let rowsAhead: Int32 = 8
+    /// How many readings ahead the counters of a reading are.
+    private static let readingsAhead = 16
 
     private let instructionSet: InstructionSet
     /// By device and group; -1 where it never sent that group.
@@ -70,6 +98,10 @@ package struct LaneSlots: ~Copyable {
     private let blocks: UnsafeMutablePointer<UInt32>
     private let times: UnsafeMutablePointer<Int32>
     private let sources: UnsafeMutablePointer<UInt32>
+    /// Sixteen for each slot that has some.
+    private var counters: [LaneCounter] = []
+    /// What the batch in work may fill.
+    private var risen: [Increase] = []
 
     /// None yet; an instruction set that the processor lacks is replaced by the widest that it has.
     package init(instructionSet: InstructionSet = .best) {
@@ -99,6 +131,7 @@ package struct LaneSlots: ~Copyable {
     /// Bytes behind all slots and devices.
     package var bytes: Int {
         count * (MemoryLayout<LaneSlot>.stride + 64) + slotOf.count * 4
+            + counters.count * MemoryLayout<LaneCounter>.stride
     }
 
     /// Makes room for the groups of `devices` devices, none of which is there yet.
@@ -123,10 +156,10 @@ package struct LaneSlots: ~Copyable {
         return slot < 0 ? nil : Int(slot)
     }
 
-    /// Gives a group of a device its slot, the next one.
+    /// Gives a group of a device, by its place in `slotOf`, the next slot.
     ///
     /// Costs are amortised: the memory doubles.
-    package mutating func add(device: Int, group: Int) {
+    private mutating func add(_ place: Int) {
         if count == capacity {
             let size = MemoryLayout<LaneSlot>.stride
             guard let slots = unsafe lanes_remap(slots, capacity * size, 2 * capacity * size),
@@ -138,22 +171,15 @@ package struct LaneSlots: ~Copyable {
         }
         unsafe slots[count] = LaneSlot()
         unsafe newest[count] = SIMD16(repeating: .nan)
-        slotOf[device * LaneSlots.groups + group] = Int32(count)
+        slotOf[place] = Int32(count)
         count += 1
-    }
-
-    /// Notes where the counters of a slot stand.
-    package mutating func put(counters: Int32, at slot: Int) {
-        precondition(slot >= 0 && slot < count, "a slot that was never given")
-        unsafe slots[slot].counters = counters
     }
 
     /// Holds rows against the newest tick of their slot and puts them into the runs of their groups.
     ///
     /// A row lies in 32 bytes as `lanes_arrival` in C. Places that are not `unsorted` are passed over.
     ///
-    /// - Returns: the first row that has no slot yet, or must wait until the runs were fed on; or the
-    ///   end of the range.
+    /// - Returns: the first row that must wait until the runs were fed on, or the end of the range.
     package mutating func sort<Row: BitwiseCopyable>(
         _ rows: Span<Row>, _ lanes: Span<SIMD16<Float>>, _ places: inout MutableSpan<LanePlace>,
         in range: Range<Int>
@@ -162,7 +188,27 @@ package struct LaneSlots: ~Copyable {
             MemoryLayout<Row>.stride == MemoryLayout<lanes_arrival>.stride, "rows of another kind")
         let known = min(rows.count, lanes.count, places.count)
         precondition(range.lowerBound >= 0 && range.upperBound <= known, "rows that are not there")
-        let far = count * LaneBlocks.bytesPerBlock > LaneBlocks.cacheBytes
+        var next = range.lowerBound
+        while next < range.upperBound {
+            next = sortKnown(rows, lanes, &places, next..<range.upperBound)
+            guard next < range.upperBound else { break }
+            let waiting = unsafe rows.withUnsafeBytes {
+                unsafe $0.load(
+                    fromByteOffset: next * MemoryLayout<Row>.stride, as: lanes_arrival.self)
+            }
+            let place = Int(waiting.device) * LaneSlots.groups + Int(waiting.group)
+            // One that must wait has a slot.
+            guard slotOf[place] < 0 else { break }
+            add(place)
+        }
+        return next
+    }
+
+    /// - Returns: the first row that must wait, or has no slot yet; or the end of the range.
+    private mutating func sortKnown<Row: BitwiseCopyable>(
+        _ rows: Span<Row>, _ lanes: Span<SIMD16<Float>>, _ places: inout MutableSpan<LanePlace>,
+        _ range: Range<Int>
+    ) -> Int {
         let (slots, newest, counts) = unsafe (self.slots, self.newest, self.counts)
         let (blocks, times, sources) = unsafe (self.blocks, self.times, self.sources)
         let (slotOf, instructionSet) = (slotOf, instructionSet)
@@ -176,7 +222,7 @@ package struct LaneSlots: ~Copyable {
                             devices: slotOf.count / LaneSlots.groups, slots: slots, newest: newest,
                             blocks: blocks, times: times, sources: sources, counts: counts,
                             room: LaneSlots.room, first: range.lowerBound, end: range.upperBound,
-                            once: UInt32(once), prefetch: far ? LaneSlots.rowsAhead : 0)
+                            once: UInt32(once), prefetch: isFar ? LaneSlots.rowsAhead : 0)
                         return switch instructionSet {
                         case .baseline: unsafe KernelBaseline.sortRows(job)
                         case .v3: unsafe KernelV3.sortRows(job)
@@ -187,6 +233,78 @@ package struct LaneSlots: ~Copyable {
             }
         }
     }
+
+    /// Turns readings of counters into increases per second in the lanes of their rows, which were
+    /// sorted: those before row `end`, from `reading` on.
+    ///
+    /// A row lies in 32 bytes as `lanes_arrival` in C, a reading in 16 as `lanes_reading`; readings go
+    /// in order of rows. What a counter rose by is put into `increases` where it is `asked` for, by
+    /// group.
+    package mutating func count<Row: BitwiseCopyable, Reading: BitwiseCopyable>(
+        _ readings: Span<Reading>, from reading: inout Int, of rows: Span<Row>, before end: Int,
+        _ lanes: inout MutableSpan<SIMD16<Float>>, _ places: inout MutableSpan<LanePlace>,
+        asked: [UInt16], into increases: inout [Increase]
+    ) {
+        precondition(
+            MemoryLayout<Row>.stride == MemoryLayout<lanes_arrival>.stride
+                && MemoryLayout<Reading>.stride == MemoryLayout<lanes_reading>.stride,
+            "columns of another kind")
+        let known = min(rows.count, lanes.count, places.count)
+        precondition(end <= known && reading >= 0, "rows that are not there")
+        precondition(asked.count >= LaneSlots.groups, "groups that are not there")
+        while risen.count < readings.count { risen.append(Increase()) }
+        while true {
+            let found = countKnown(readings, reading, rows, end, &lanes, &places, asked)
+            reading = found.reading
+            if found.increases > 0 { increases.append(contentsOf: risen[..<found.increases]) }
+            guard reading < readings.count else { return }
+            let waiting = unsafe readings.withUnsafeBytes {
+                unsafe $0.load(
+                    fromByteOffset: reading * MemoryLayout<Reading>.stride, as: lanes_reading.self)
+            }
+            guard waiting.row < end else { return }
+            unsafe slots[Int(places[Int(waiting.row)].slot)].counters = Int32(counters.count)
+            counters.append(contentsOf: repeatElement(LaneCounter(), count: 16))
+        }
+    }
+
+    /// As far as there are counters.
+    private mutating func countKnown<Row: BitwiseCopyable, Reading: BitwiseCopyable>(
+        _ readings: Span<Reading>, _ reading: Int, _ rows: Span<Row>, _ end: Int,
+        _ lanes: inout MutableSpan<SIMD16<Float>>, _ places: inout MutableSpan<LanePlace>,
+        _ asked: [UInt16]
+    ) -> lanes_counted {
+        let slots = unsafe slots
+        let ahead = isFar ? LaneSlots.readingsAhead : 0
+        return unsafe readings.withUnsafeBytes { readings in
+            unsafe rows.withUnsafeBytes { rows in
+                unsafe lanes.withUnsafeMutableBytes { lanes in
+                    unsafe places.withUnsafeMutableBytes { places in
+                        unsafe counters.withUnsafeMutableBytes { counters in
+                            unsafe risen.withUnsafeMutableBytes { risen in
+                                unsafe asked.withUnsafeBufferPointer { asked in
+                                    unsafe lanes_count(
+                                        lanes_counting(
+                                            readings: readings.baseAddress, reading: reading,
+                                            readings_count: readings.count
+                                                / MemoryLayout<lanes_reading>.stride,
+                                            rows: rows.baseAddress, places: places.baseAddress,
+                                            slots: slots, lanes: lanes.baseAddress,
+                                            counters: counters.baseAddress,
+                                            asked: asked.baseAddress,
+                                            increases: risen.baseAddress, end: end,
+                                            prefetch: ahead))
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// The state lies beyond the second-level cache.
+    private var isFar: Bool { count * LaneBlocks.bytesPerBlock > LaneBlocks.cacheBytes }
 
     /// Feeds the run of each group to the kernel and empties it.
     ///

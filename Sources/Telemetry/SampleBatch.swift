@@ -37,7 +37,9 @@ package struct SampleBatch: Sendable {
     }
 
     /// A counter's reading: too large for a Float lane, which will carry its increase per second.
-    package struct Reading: Sendable {
+    ///
+    /// In 16 bytes, as `lanes_reading` in C.
+    package struct Reading: BitwiseCopyable, Sendable {
         /// Index into `rows`; the lane of that row is NaN until Detection fills it.
         package let row: Int32
         package let lane: UInt8

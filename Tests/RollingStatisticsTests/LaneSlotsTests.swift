@@ -96,20 +96,17 @@ import Testing
             next = end
             guard end < rows.count else { break }
             let (device, group) = (Int(rows[end].device), Int(rows[end].group))
-            if slots.slot(of: device, group: group) == nil {
-                slots.add(device: device, group: group)
-                blocks.grow(to: slots.count)
-                continue
-            }
             // It waits for room in the run of its group, or for the kernel to take its slot's last.
             let slot = device * 16 + group
             let inRun = inRuns.filter { $0.key % 16 == group }.values.reduce(0, +)
             let isAsked = slots.once >> UInt16(group) & 1 != 0 && inRuns[slot] != nil
             #expect(inRun == 512 || isAsked, "\(set), seed \(seed), row \(end)")
+            blocks.grow(to: slots.count)
             slots.feed(lanes.span, to: &blocks, parameters)
             inRuns = [:]
         }
         if slots.once != 0 { #expect(inRuns.values.allSatisfy { $0 == 1 }) }
+        blocks.grow(to: slots.count)
         slots.feed(lanes.span, to: &blocks, parameters)
         // The kernel saw every row, in order.
         for (slot, tick) in newest {
@@ -153,20 +150,13 @@ import Testing
         while next < rows.count {
             var span = places.mutableSpan
             let end = slots.sort(rows.span, lanes.span, &span, in: next..<rows.count)
+            blocks.grow(to: slots.count)
+            whole.grow(to: slots.count)
             for index in next..<end where places[index].slot >= 0 {
                 whole.update(
                     blocks: [UInt32(places[index].slot)].span,
                     times: [Int32(rows[index].time)].span, values: [lanes[index]].span,
                     rows: [0].span, parameters: parameters[0])
-            }
-            if end < rows.count,
-                slots.slot(of: Int(rows[end].device), group: Int(rows[end].group)) == nil
-            {
-                slots.add(device: Int(rows[end].device), group: Int(rows[end].group))
-                blocks.grow(to: slots.count)
-                whole.grow(to: slots.count)
-                next = end
-                continue
             }
             slots.feed(lanes.span, to: &blocks, parameters, asked: ~(1 << 2))
             next = end
@@ -183,5 +173,112 @@ import Testing
                 #expect(group == 2 ? one.variance == .zero : ours == theirs)
             }
         }
+    }
+
+    /// What a counter of one row reads, as it lies in a batch.
+    private struct Reading: BitwiseCopyable {
+        let row: Int32
+        let lane: UInt8
+        let value: Double
+    }
+
+    /// What is to be seen of one row of counters.
+    private struct Counted: Equatable {
+        var values: [Int: Float] = [:]
+        var readings = 0
+        var repeats = 0
+        var rises: [String] = []
+    }
+
+    /// The last readings of one slot, by their definition.
+    private struct Counters {
+        var last: [Int: (value: Double, time: Int64)] = [:]
+
+        mutating func take(_ reading: Reading, at time: Int64, asked: UInt16, _ row: inout Counted)
+        {
+            let lane = Int(reading.lane)
+            row.readings += 1
+            if let before = last[lane], before.value == reading.value, before.time == time {
+                row.repeats += 1
+                return
+            }
+            guard reading.value.isFinite else { return }
+            defer { last[lane] = (reading.value, time) }
+            guard let before = last[lane], before.time < time else { return }
+            let wasReset = reading.value < before.value
+            let amount = wasReset ? reading.value : reading.value - before.value
+            row.values[lane] = Float(amount * (1 / Double(time - before.time)) * 1_000)
+            guard asked >> UInt16(lane) & 1 != 0, amount > 0 else { return }
+            row.rises.append("\(reading.row) \(lane) \(wasReset) \(Float(amount))")
+        }
+    }
+
+    @Test(arguments: UInt64(1)...8)
+    func `counters rise by what they read more, whatever was lost, repeated, corrected or reset`(
+        _ seed: UInt64
+    ) {
+        var random = SeededGenerator(seed: seed)
+        var (rows, lanes) = LaneSlotsTests.batch(&random)
+        (rows, lanes) = (Array(rows.prefix(400)), Array(lanes.prefix(400)))
+        var readings: [Reading] = []
+        for row in rows.indices {
+            for lane in 0..<16 where random.below(8) == 0 {
+                let odd: [Double] = [.nan, .infinity, -3]
+                let value = random.below(30) == 0 ? odd[random.below(3)] : Double(random.below(40))
+                readings.append(Reading(row: Int32(row), lane: UInt8(lane), value: value))
+            }
+        }
+        var slots = LaneSlots()
+        slots.grow(devices: 4)
+        var asked = [UInt16](repeating: 0, count: 16)
+        asked[2] = 0b1111_0000_0000_1111
+        var places = [LanePlace](repeating: LanePlace(), count: rows.count)
+        for place in places.indices where random.below(20) == 0 {
+            places[place].slot = LanePlace.future
+        }
+        let before = lanes
+        var counters: [Int32: Counters] = [:]
+        var reading = 0
+        var from = 0
+        var told = 0
+        while from < rows.count {
+            // In pieces, as they come: the readings of what is beyond wait.
+            let end = min(rows.count, from + 1 + random.below(60))
+            var increases: [Increase] = []
+            var span = places.mutableSpan
+            #expect(slots.sort(rows.span, before.span, &span, in: from..<end) == end)
+            var values = lanes.mutableSpan
+            slots.count(
+                readings.span, from: &reading, of: rows.span, before: end, &values, &span,
+                asked: asked, into: &increases)
+            #expect(readings.prefix(reading).allSatisfy { $0.row < end })
+            #expect(readings.dropFirst(reading).allSatisfy { $0.row >= end })
+            var rises: [String] = []
+            for index in from..<end {
+                let place = places[index]
+                var expected = Counted()
+                for one in readings where Int(one.row) == index && place.slot >= 0 {
+                    counters[place.slot, default: Counters()].take(
+                        one, at: rows[index].time, asked: asked[Int(rows[index].group)], &expected)
+                }
+                rises += expected.rises
+                let subject = "seed \(seed), row \(index)"
+                #expect(Int(place.readings) == expected.readings, "\(subject)")
+                #expect(Int(place.repeats) == expected.repeats, "\(subject)")
+                for lane in 0..<16 {
+                    let filled = place.counted >> UInt16(lane) & 1 != 0
+                    #expect(filled == (expected.values[lane] != nil), "\(subject), lane \(lane)")
+                    let value = expected.values[lane] ?? before[index][lane]
+                    #expect(
+                        lanes[index][lane].bitPattern == value.bitPattern,
+                        "\(subject), lane \(lane)")
+                }
+            }
+            #expect(
+                increases.map { "\($0.row) \($0.lane) \($0.wasReset) \($0.amount)" } == rises)
+            told += rises.count
+            from = end
+        }
+        #expect(reading == readings.count && told > 100, "seed \(seed): \(told) increases")
     }
 }

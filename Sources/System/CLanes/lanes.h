@@ -320,6 +320,7 @@ struct lanes_arrival {
 /// What is known of the newest tick of one group of one device.
 struct lanes_slot {
     long newest;
+    /// Where its counters stand; negative for none.
     int counters;
     /// Lanes that had a value then.
     unsigned short present;
@@ -328,10 +329,12 @@ struct lanes_slot {
 /// What a row is to its slot; where it has none, one of the reasons below.
 struct lanes_place {
     int slot;
-    /// Of the slot.
-    int counters;
     /// Lanes that it brings values in, and those of them that had the same value at the same time before.
     unsigned short carried, again;
+    /// Lanes that counters fill; how many of these it reads, and how many of them were read before.
+    unsigned short counted;
+    unsigned char readings, repeats;
+    /// Of no account here.
     unsigned char is_newer;
 };
 enum { lanes_unsorted = -1, lanes_late = -2, lanes_future = -3, lanes_no_device = -4 };
@@ -411,7 +414,6 @@ LANES_INLINE long lanes_sort(struct lanes_sorting job)
         }
         known->in_run = job.once >> group & 1;
         place->slot = slot;
-        place->counters = known->counters;
         place->carried = carried;
         place->again = again;
         const size_t at = (size_t)group * job.room + count;
@@ -421,6 +423,113 @@ LANES_INLINE long lanes_sort(struct lanes_sorting job)
         job.counts[group] = count + 1;
     }
     return job.end;
+}
+/// What a counter of one row reads.
+struct lanes_reading {
+    int row;
+    unsigned char lane;
+    double value;
+};
+/// The last reading of a counter, NaN before there was one, and its time in milliseconds.
+struct lanes_counter {
+    double value;
+    long time;
+};
+/// What a counter rose by; or where it fell, what it reads since.
+struct lanes_increase {
+    int row;
+    unsigned char lane, was_reset;
+    float amount;
+};
+/// Readings of counters, whose rows were sorted.
+struct lanes_counting {
+    /// As `lanes_reading`, in order of rows, the first that was not looked at, and how many there are.
+    const void *readings;
+    long reading, readings_count;
+    /// As `lanes_arrival`, `lanes_place` and `lanes_slot`, and the vectors of the rows.
+    const void *rows;
+    void *places;
+    const void *slots;
+    void *lanes;
+    /// As `lanes_counter`, sixteen for each slot that has some.
+    void *counters;
+    /// By group: lanes whose increases are asked for; and where they go, as `lanes_increase`.
+    const unsigned short *asked;
+    void *increases;
+    /// The row to end at.
+    long end;
+    /// Readings to look ahead; 0 where the state fits the cache.
+    long prefetch;
+};
+/// The first reading that is of another row, or whose slot has no counters yet; or the end. And how
+/// many increases there were.
+struct lanes_counted {
+    long reading, increases;
+};
+/// Turns counters into increases per second, which go into the lanes of their rows.
+LANES_INLINE struct lanes_counted lanes_count(struct lanes_counting job)
+{
+    const struct lanes_reading *next = (const struct lanes_reading *)job.readings + job.reading;
+    const struct lanes_reading *const all = (const struct lanes_reading *)job.readings + job.readings_count;
+    struct lanes_increase *const increases = (struct lanes_increase *)job.increases;
+    struct lanes_increase *increase = increases;
+    while (next < all) {
+        const long row = next->row;
+        if (row < 0 || row >= job.end) break;
+        struct lanes_place *place = (struct lanes_place *)job.places + row;
+        // The account of a row that was refused asks for its points alone.
+        if (place->slot < 0) {
+            next++;
+            continue;
+        }
+        const struct lanes_slot *slot = (const struct lanes_slot *)job.slots + place->slot;
+        if (slot->counters < 0) break;
+        const struct lanes_arrival *arrival = (const struct lanes_arrival *)job.rows + row;
+        const long time = arrival->time;
+        const unsigned asked = job.asked[arrival->group & 15];
+        float *lanes = (float *)job.lanes + row * 16;
+        struct lanes_counter *counters = (struct lanes_counter *)job.counters + slot->counters;
+        if (job.prefetch > 0 && next + job.prefetch < all && next[job.prefetch].row < job.end) {
+            const struct lanes_place *ahead = (const struct lanes_place *)job.places + next[job.prefetch].row;
+            if (ahead->slot >= 0)
+                lanes_ask((const struct lanes_counter *)job.counters
+                    + ((const struct lanes_slot *)job.slots)[ahead->slot].counters, 256);
+        }
+        // Counters of one row began at the same time, and a division is slow.
+        long since = time;
+        double per_millisecond = 0;
+        unsigned filled = 0, repeats = 0;
+        const struct lanes_reading *first = next;
+        for (; next < all && next->row == row; next++) {
+            const double read = next->value;
+            const unsigned lane = next->lane & 15;
+            const struct lanes_counter before = counters[lane];
+            // Neither infinite nor NaN.
+            const _Bool is_number = read - read == 0;
+            // Two values for one time: the last one stands, and the next increase is measured from it.
+            if (!is_number || before.value != before.value || before.time >= time) {
+                const _Bool is_repeat = before.time == time && before.value == read;
+                repeats += is_repeat;
+                if (is_number && !is_repeat) counters[lane] = (struct lanes_counter){read, time};
+                continue;
+            }
+            counters[lane] = (struct lanes_counter){read, time};
+            if (before.time != since) {
+                since = before.time;
+                per_millisecond = 1 / (double)(time - since);
+            }
+            const _Bool was_reset = read < before.value;
+            const double amount = was_reset ? read : read - before.value;
+            lanes[lane] = (float)(amount * per_millisecond * 1000);
+            filled |= 1u << lane;
+            if (asked >> lane & 1 && (float)amount > 0)
+                *increase++ = (struct lanes_increase){(int)row, (unsigned char)lane, was_reset, (float)amount};
+        }
+        place->counted = (unsigned short)filled;
+        place->readings = (unsigned char)(next - first);
+        place->repeats = (unsigned char)repeats;
+    }
+    return (struct lanes_counted){next - (const struct lanes_reading *)job.readings, increase - increases};
 }
 /// One batch as the kernel sees it: plain pointers, checked by the caller once.
 struct lanes_batch {
