@@ -76,7 +76,6 @@ extension Detection {
         var devices = devicesHeld.mutableSpan
         var places = placesHeld.mutableSpan
         var clocks = clocksHeld.mutableSpan
-        let isFar = devices.count * MemoryLayout<DeviceState>.stride > LaneBlocks.cacheBytes / 4
 
         let last = min(rows.count, first + Detection.rowsMax)
         var index = first
@@ -84,7 +83,7 @@ extension Detection {
             let head = rows[index]
             let device = Int(head.device.value)
             let time = head.time.milliseconds
-            if isFar, index + 12 < rows.count {
+            if index + 12 < rows.count {
                 devices.prefetch(Int(rows[index + 12].device.value), lines: 2)
             }
             var place = LanePlace()

@@ -154,7 +154,6 @@ public struct LaneRegisters: ~Copyable {
             devices = min(
                 devices, numbers.count / strides.numbers, times.count / strides.times)
         }
-        let far = bytes > LaneBlocks.cacheBytes
         let state = unsafe self.state
         let instructionSet = instructionSet
         let found = unsafe rows.withUnsafeBytes { rows in
@@ -185,7 +184,7 @@ public struct LaneRegisters: ~Copyable {
                                                 fed: fed.baseAddress,
                                                 fed_max: fed.count / MemoryLayout<FedRow>.stride
                                                     - uses.fedMax + 1,
-                                                prefetch: far ? LaneRegisters.rowsAhead : 0)
+                                                prefetch: LaneRegisters.rowsAhead)
                                             return switch instructionSet {
                                             case .baseline: unsafe KernelBaseline.rememberRows(job)
                                             case .v3: unsafe KernelV3.rememberRows(job)

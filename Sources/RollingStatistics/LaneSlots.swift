@@ -76,7 +76,8 @@ package struct LaneSlots: ~Copyable {
     /// Rows of one group that a run holds at most.
     private static let room = 512
     private static let groups = 16
-    /// How many rows ahead the slot of a row is asked for.
+    /// How many rows ahead the slot of a row is asked for: beside the batches that pass through them,
+    /// caches keep little of what is known of devices, however few these are.
     private static let rowsAhead: Int32 = 8
     /// How many readings ahead the counters of a reading are.
     private static let readingsAhead = 16
@@ -222,7 +223,7 @@ package struct LaneSlots: ~Copyable {
                             devices: slotOf.count / LaneSlots.groups, slots: slots, newest: newest,
                             blocks: blocks, times: times, sources: sources, counts: counts,
                             room: LaneSlots.room, first: range.lowerBound, end: range.upperBound,
-                            once: UInt32(once), prefetch: isFar ? LaneSlots.rowsAhead : 0)
+                            once: UInt32(once), prefetch: LaneSlots.rowsAhead)
                         return switch instructionSet {
                         case .baseline: unsafe KernelBaseline.sortRows(job)
                         case .v3: unsafe KernelV3.sortRows(job)
@@ -275,7 +276,6 @@ package struct LaneSlots: ~Copyable {
         _ asked: [UInt16]
     ) -> lanes_counted {
         let slots = unsafe slots
-        let ahead = isFar ? LaneSlots.readingsAhead : 0
         return unsafe readings.withUnsafeBytes { readings in
             unsafe rows.withUnsafeBytes { rows in
                 unsafe lanes.withUnsafeMutableBytes { lanes in
@@ -293,7 +293,7 @@ package struct LaneSlots: ~Copyable {
                                             counters: counters.baseAddress,
                                             asked: asked.baseAddress,
                                             increases: risen.baseAddress, end: end,
-                                            prefetch: ahead))
+                                            prefetch: LaneSlots.readingsAhead))
                                 }
                             }
                         }
@@ -302,9 +302,6 @@ package struct LaneSlots: ~Copyable {
             }
         }
     }
-
-    /// The state lies beyond the second-level cache.
-    private var isFar: Bool { count * LaneBlocks.bytesPerBlock > LaneBlocks.cacheBytes }
 
     /// Feeds the run of each group to the kernel and empties it.
     ///

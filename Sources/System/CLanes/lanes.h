@@ -357,7 +357,7 @@ struct lanes_sorting {
     long first, end;
     /// Groups of which a slot may be in a run only once, bit g.
     unsigned once;
-    /// Rows to look ahead; 0 where the state fits the cache.
+    /// Rows to look ahead.
     int prefetch;
 };
 /// Holds rows against the newest tick of their device and group, and puts them into the run of their
@@ -369,9 +369,8 @@ LANES_INLINE long lanes_sort(struct lanes_sorting job)
     struct lanes_place *places = (struct lanes_place *)job.places;
     struct lanes_slot *slots = (struct lanes_slot *)job.slots;
     lanes_stored_float *newest = (lanes_stored_float *)job.newest;
-    const long asked_end = job.prefetch > 0 ? job.end - job.prefetch : job.first;
     for (long i = job.first; i < job.end; i++) {
-        if (i < asked_end) {
+        if (i < job.end - job.prefetch) {
             const struct lanes_arrival *next = rows + i + job.prefetch;
             if (next->device < (unsigned long)job.devices && next->group < 16) {
                 const long slot = job.slot_of[(size_t)next->device * 16 + next->group];
@@ -458,7 +457,7 @@ struct lanes_counting {
     void *increases;
     /// The row to end at.
     long end;
-    /// Readings to look ahead; 0 where the state fits the cache.
+    /// Readings to look ahead.
     long prefetch;
 };
 /// The first reading that is of another row, or whose slot has no counters yet; or the end. And how
@@ -489,7 +488,7 @@ LANES_INLINE struct lanes_counted lanes_count(struct lanes_counting job)
         const unsigned asked = job.asked[arrival->group & 15];
         float *lanes = (float *)job.lanes + row * 16;
         struct lanes_counter *counters = (struct lanes_counter *)job.counters + slot->counters;
-        if (job.prefetch > 0 && next + job.prefetch < all && next[job.prefetch].row < job.end) {
+        if (job.prefetch < all - next && next[job.prefetch].row < job.end) {
             const struct lanes_place *ahead = (const struct lanes_place *)job.places + next[job.prefetch].row;
             if (ahead->slot >= 0)
                 lanes_ask((const struct lanes_counter *)job.counters
