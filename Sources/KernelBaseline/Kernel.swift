@@ -140,12 +140,10 @@ package func noteLanes(_ batch: borrowing lanes_batch) {
         let rows = unsafe batch.rows
     else { return }
     let count = unsafe batch.count
-    let ahead = unsafe batch.prefetch
+    let ahead = 12
     var i = 0
     while i < count {
-        if ahead != 0, i &+ ahead < count {
-            unsafe lanes_ask(state + Int(blocks[i &+ ahead]) &* 8, 192)
-        }
+        if i &+ ahead < count { unsafe lanes_ask(state + Int(blocks[i &+ ahead]) &* 8, 192) }
         let block = unsafe state + Int(blocks[i]) &* 8
         let value = unsafe values[Int(rows[i])]
         let time = unsafe SIMD16<Int32>(repeating: times[i])
