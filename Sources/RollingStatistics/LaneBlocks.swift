@@ -189,6 +189,12 @@ package struct LaneBlocks: ~Copyable {
         )
     }
 
+    /// How many milliseconds before `now` the longest unseen of some lanes of a block was seen.
+    package func age(of block: Int, lanes: UInt16, at now: Int32) -> Int32 {
+        check(block)
+        return unsafe lanes_oldest(state + block * 8 + 1, now, lanes)
+    }
+
     /// A copy of one lane; the slow way to look, for explanations and tests.
     package func lane(block: Int, lane: Int) -> ReferenceLane {
         let vectors = self[block]

@@ -133,21 +133,21 @@ public struct LaneRegisters: ~Copyable {
     ///
     /// It changed a mark, its gates are not those of its device, its device is ready for something, it
     /// is the one at `due`, or `fed` may have no place for the next one. Times are seconds since
-    /// `epoch`. What leaves gather lies in `numbers` and `times`, so many of each for every device.
+    /// `epoch`. What leaves keep lies in `numbers` and `times`, so many of each for every device.
     ///
     /// - Returns: which row that is, or the end of the range; how many rows up to there stand in `fed`
     ///   because somebody must be fed with them; and the lanes of which that row changed a mark.
     package mutating func store(
         _ rows: Span<ScoredRow>, _ lanes: Span<SIMD16<Float>>, in range: Range<Int>, due: Int,
         _ uses: LaneUses, epoch: Int64, gapMax: Int32, marks: inout [SIMD4<UInt64>],
-        gates: [UInt16], ready: [UInt64], numbers: inout [Float], times: [Int64],
+        gates: [UInt16], ready: [UInt64], numbers: inout [Float], times: inout [Int64],
         strides: (numbers: Int, times: Int), fed: inout [FedRow]
     ) -> (row: Int, fed: Int, marked: UInt16) {
         precondition(fed.count >= uses.fedMax, "no place for rows to feed somebody with")
         precondition(range.upperBound <= min(rows.count, lanes.count), "rows that are not there")
         precondition(
             strides.numbers >= uses.numbers && strides.times >= uses.times,
-            "gatherings that no device has")
+            "numbers or times that no device has")
         let room = uses.blocks == 0 ? Int.max : count / 16 / uses.blocks
         var devices = min(marks.count, gates.count, ready.count / uses.words, room)
         if uses.numbers > 0 {
@@ -162,13 +162,15 @@ public struct LaneRegisters: ~Copyable {
                     unsafe gates.withUnsafeBufferPointer { gates in
                         unsafe ready.withUnsafeBufferPointer { ready in
                             unsafe numbers.withUnsafeMutableBufferPointer { numbers in
-                                unsafe times.withUnsafeBytes { times in
+                                unsafe times.withUnsafeMutableBytes { times in
                                     unsafe fed.withUnsafeMutableBytes { fed in
-                                        uses.withPointers { asked, planes, gatherings, masks in
+                                        uses.withPointers {
+                                            asked, planes, gatherings, widenings, masks in
                                             let job = unsafe lanes_rows(
                                                 state: state, rows: rows.baseAddress,
                                                 lanes: lanes.baseAddress, uses: asked,
                                                 planes: planes, gatherings: gatherings,
+                                                widenings: widenings,
                                                 numbers: numbers.baseAddress,
                                                 times: times.baseAddress?
                                                     .assumingMemoryBound(to: Int.self),

@@ -39,11 +39,14 @@ package struct LaneUse: BitwiseCopyable, Sendable {
     let plain: Int32
     let firstGathering: Int32
     let gatherings: Int32
-    /// Lanes that somebody is fed with who does not gather.
+    let firstWidening: Int32
+    let widenings: Int32
+    /// Lanes that somebody else is fed with.
     let fed: UInt16
 
     package init(
-        block: Int, planes: Range<Int>, plain: Int, gatherings: Range<Int> = 0..<0, fed: UInt16
+        block: Int, planes: Range<Int>, plain: Int, gatherings: Range<Int> = 0..<0,
+        widenings: Range<Int> = 0..<0, fed: UInt16
     ) {
         self.block = Int32(clamping: block)
         firstPlane = Int32(clamping: planes.lowerBound)
@@ -51,6 +54,8 @@ package struct LaneUse: BitwiseCopyable, Sendable {
         self.plain = Int32(clamping: plain)
         firstGathering = Int32(clamping: gatherings.lowerBound)
         self.gatherings = Int32(clamping: gatherings.count)
+        firstWidening = Int32(clamping: widenings.lowerBound)
+        self.widenings = Int32(clamping: widenings.count)
         self.fed = fed
     }
 }
@@ -86,6 +91,28 @@ package struct LaneGathering: BitwiseCopyable, Sendable {
     }
 }
 
+/// What one leaf keeps of a lane, as `lanes_widening` in C: the least and the largest value of each of
+/// the last eight slices of time.
+package struct LaneWidening: BitwiseCopyable, Sendable {
+    /// Slices of which the values are known.
+    package static let slices = 8
+
+    private let size: Int64
+    let number: Int32
+    let time: Int32
+    private let lane: Int32
+
+    /// One of slices of `size` milliseconds, which takes two numbers of a device for each from `number`
+    /// on, slice i at i % 8, and the time at `time` for the index of the newest one, negative before
+    /// the first.
+    package init(lane: Int, size: Int64, number: Int, time: Int) {
+        self.size = max(size, 1)
+        self.number = Int32(clamping: number)
+        self.time = Int32(clamping: time)
+        self.lane = Int32(lane & 15)
+    }
+}
+
 /// A row that somebody must be fed with, as `lanes_fed` in C.
 package struct FedRow: BitwiseCopyable, Equatable, Sendable {
     /// Its index in the batch.
@@ -93,7 +120,7 @@ package struct FedRow: BitwiseCopyable, Equatable, Sendable {
     package let gathering: UInt16
     /// The leaves of that gathering whose value begins another slice, bit i; 0 where it is for those
     /// that do not gather.
-    package let due: UInt16
+    package var due: UInt16
 
     package init(row: UInt32 = 0, gathering: UInt16 = 0, due: UInt16 = 0) {
         (self.row, self.gathering, self.due) = (row, gathering, due)
@@ -106,12 +133,13 @@ package struct LaneUses: Sendable {
     private let uses: [LaneUse]
     private let planes: [LanePlane]
     private let gatherings: [LaneGathering]
+    private let widenings: [LaneWidening]
     /// By group and word: who waits for a row of it, one bit for each.
     private let masks: [UInt64]
     let words: Int
     /// Of each device.
     let blocks: Int
-    /// Numbers and times of each device that gatherings reach.
+    /// Numbers and times of each device that gatherings and widenings reach.
     let numbers: Int
     let times: Int
     /// How often one row may be listed, at most.
@@ -126,8 +154,8 @@ package struct LaneUses: Sendable {
     }
 
     package init(
-        _ uses: [LaneUse], planes: [LanePlane], gatherings: [LaneGathering] = [], masks: [UInt64],
-        words: Int, blocks: Int
+        _ uses: [LaneUse], planes: [LanePlane], gatherings: [LaneGathering] = [],
+        widenings: [LaneWidening] = [], masks: [UInt64], words: Int, blocks: Int
     ) {
         precondition(uses.count == 16 && masks.count == 16 * words, "not sixteen groups")
         for use in uses {
@@ -137,11 +165,18 @@ package struct LaneUses: Sendable {
             precondition(
                 Int(use.firstGathering + use.gatherings) <= gatherings.count,
                 "gatherings are missing")
+            precondition(
+                Int(use.firstWidening + use.widenings) <= widenings.count, "widenings are missing")
         }
-        (self.uses, self.planes, self.gatherings, self.masks) = (uses, planes, gatherings, masks)
+        (self.uses, self.planes, self.masks) = (uses, planes, masks)
+        (self.gatherings, self.widenings) = (gatherings, widenings)
         (self.words, self.blocks) = (words, blocks)
-        numbers = gatherings.map { Int($0.number) + LaneGathering.numbers }.max() ?? 0
-        times = gatherings.map { Int($0.time) + LaneGathering.width }.max() ?? 0
+        numbers = max(
+            gatherings.map { Int($0.number) + LaneGathering.numbers }.max() ?? 0,
+            widenings.map { Int($0.number) + 2 * LaneWidening.slices }.max() ?? 0)
+        times = max(
+            gatherings.map { Int($0.time) + LaneGathering.width }.max() ?? 0,
+            widenings.map { Int($0.time) + 1 }.max() ?? 0)
         fedMax = 1 + (uses.map { Int($0.gatherings) }.max() ?? 0)
     }
 
@@ -149,16 +184,19 @@ package struct LaneUses: Sendable {
     @safe
     func withPointers<R>(
         _ body: (
-            UnsafeRawPointer?, UnsafeRawPointer?, UnsafeRawPointer?, UnsafePointer<UInt64>?
+            UnsafeRawPointer?, UnsafeRawPointer?, UnsafeRawPointer?, UnsafeRawPointer?,
+            UnsafePointer<UInt64>?
         ) -> R
     ) -> R {
         unsafe uses.withUnsafeBytes { uses in
             unsafe planes.withUnsafeBytes { planes in
                 unsafe gatherings.withUnsafeBytes { gatherings in
-                    unsafe masks.withUnsafeBufferPointer { masks in
-                        unsafe body(
-                            uses.baseAddress, planes.baseAddress, gatherings.baseAddress,
-                            masks.baseAddress)
+                    unsafe widenings.withUnsafeBytes { widenings in
+                        unsafe masks.withUnsafeBufferPointer { masks in
+                            unsafe body(
+                                uses.baseAddress, planes.baseAddress, gatherings.baseAddress,
+                                widenings.baseAddress, masks.baseAddress)
+                        }
                     }
                 }
             }

@@ -11,43 +11,53 @@ enum Drift {
         _ value: Float, at time: Int64, _ test: CusumTest, _ pool: inout Pool,
         _ slice: Pool.Slice, at n: Int
     ) -> Bool {
-        guard let ended = pool.gather(value, at: time, every: test.every, slice),
+        pool.withSpans { feed(value, at: time, test, slice, at: n, &$0, &$1) }
+    }
+
+    static func feed(
+        _ value: Float, at time: Int64, _ test: CusumTest, _ slice: Pool.Slice, at n: Int,
+        _ times: inout MutableSpan<Int64>, _ numbers: inout MutableSpan<Float>
+    ) -> Bool {
+        guard
+            let ended = Pool.gather(value, at: time, every: test.every, slice, &times, &numbers),
             !ended.mean.isNaN
         else { return false }
-        close(ended.mean, test, &pool, n)
+        close(ended.mean, test, &numbers, n)
         // Half of what is usual is a pause, such as a checkpoint, and no slower pace.
-        if test.isRelative, test.direction == .down, pool.numbers[n + 1] > 0 {
-            pool.numbers[slice.floor] = 0.5 * pool.numbers[n] / pool.numbers[n + 1]
+        if test.isRelative, test.direction == .down, numbers[n + 1] > 0 {
+            numbers[slice.floor] = 0.5 * numbers[n] / numbers[n + 1]
         }
         return true
     }
 
-    private static func close(_ mean: Float, _ test: CusumTest, _ pool: inout Pool, _ n: Int) {
-        let learned = pool.numbers[n + 1].isNaN ? 0 : pool.numbers[n + 1]
+    private static func close(
+        _ mean: Float, _ test: CusumTest, _ numbers: inout MutableSpan<Float>, _ n: Int
+    ) {
+        let learned = numbers[n + 1].isNaN ? 0 : numbers[n + 1]
         if learned * Float(test.every) < Float(test.least) {
-            pool.numbers[n] = (learned == 0 ? 0 : pool.numbers[n]) + mean
-            pool.numbers[n + 1] = learned + 1
-            pool.numbers[n + 2] = 0
-            pool.numbers[n + 3] = 0
+            numbers[n] = (learned == 0 ? 0 : numbers[n]) + mean
+            numbers[n + 1] = learned + 1
+            numbers[n + 2] = 0
+            numbers[n + 3] = 0
             return
         }
-        let reference = pool.numbers[n] / learned
+        let reference = numbers[n] / learned
         guard !test.isRelative || abs(reference) > 1e-9 else { return }
         let departure = test.isRelative ? mean / reference - 1 : mean - reference
-        pool.numbers[n + 4] = departure
+        numbers[n + 4] = departure
         // Full at twice the budget, so that it clears when the cause is gone.
         let full = 2 * test.budget
-        let up = pool.numbers[n + 2] + (departure - test.deadband)
-        let down = pool.numbers[n + 3] + (-departure - test.deadband)
-        pool.numbers[n + 2] = min(max(up, 0), full)
-        pool.numbers[n + 3] = min(max(down, 0), full)
+        let up = numbers[n + 2] + (departure - test.deadband)
+        let down = numbers[n + 3] + (-departure - test.deadband)
+        numbers[n + 2] = min(max(up, 0), full)
+        numbers[n + 3] = min(max(down, 0), full)
         // A longer reference is a better one, but what departs must not become part of it: it
         // counts as no further off than the deadband. Left out, it would leave a reference that
         // began with an evaluation phase wrong for good.
         if learned * Float(test.every) < Float(test.frozen) {
             let most = test.isRelative ? abs(reference) * test.deadband : test.deadband
-            pool.numbers[n] += min(max(mean, reference - most), reference + most)
-            pool.numbers[n + 1] = learned + 1
+            numbers[n] += min(max(mean, reference - most), reference + most)
+            numbers[n + 1] = learned + 1
         }
     }
 

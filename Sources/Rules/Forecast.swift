@@ -28,16 +28,29 @@ enum Forecast {
         _ value: Float, _ now: Int64, every width: Int64, _ pool: inout Pool,
         _ slice: Pool.Slice, at number: Int
     ) -> Bool {
-        guard let ended = pool.gather(value, at: now, every: width, slice) else { return false }
+        pool.withSpans { feed(value, now, every: width, slice, at: number, &$0, &$1) }
+    }
+
+    static func feed(
+        _ value: Float, _ now: Int64, every width: Int64, _ slice: Pool.Slice, at number: Int,
+        _ times: inout MutableSpan<Int64>, _ numbers: inout MutableSpan<Float>
+    ) -> Bool {
+        guard let ended = Pool.gather(value, at: now, every: width, slice, &times, &numbers) else {
+            return false
+        }
         let slices = Int64(Pool.points - 1)
-        if let last = ended.index {
-            pool.numbers[number + 1 + Int(last % slices)] = ended.mean
-            // Slices that were skipped have no mean.
-            for empty in 1..<max(min(now / width - last, slices), 1) {
-                pool.numbers[number + 1 + Int((last + empty) % slices)] = .nan
+        if ended.end != .min {
+            let last = ended.end / width - 1
+            numbers[number + 1 + Int(last % slices)] = ended.mean
+            if ended.next != ended.end + width {
+                // Slices that were skipped have no mean.
+                let passed = (ended.next - ended.end) / width
+                for empty in 1..<max(min(passed, slices), 1) {
+                    numbers[number + 1 + Int((last + empty) % slices)] = .nan
+                }
             }
         }
-        pool.numbers[number] = .nan
+        numbers[number] = .nan
         return true
     }
 

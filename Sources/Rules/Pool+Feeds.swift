@@ -2,10 +2,15 @@ import RollingStatistics
 
 // What leaves count by: each value of their metric, whether or not their rule is judged.
 extension Pool {
-    /// Feeds rows to all leaves that wait for them and do not gather.
+    /// Feeds the first `count` rows that were listed to all leaves that wait for them.
+    ///
+    /// Of a row for which leaves begin another slice, those are left in `due` that there is something
+    /// to ask about.
     mutating func feed(
-        _ fed: Span<FedRow>, _ scores: Span<ScoredRow>, _ lanes: Span<SIMD16<Float>>,
-        _ plans: Span<GroupPlan>, _ feeds: Span<Program.FeedEntry>, _ zs: Span<SIMD16<Float>>
+        _ fed: inout MutableSpan<FedRow>, _ count: Int, _ scores: Span<ScoredRow>,
+        _ lanes: Span<SIMD16<Float>>,
+        _ zs: Span<SIMD16<Float>>, _ plans: Span<GroupPlan>, _ feeds: Span<Program.FeedEntry>,
+        _ gathered: Span<Program.FeedEntry>, _ leaves: Span<CompiledLeaf>
     ) {
         // Out of the struct for the time being: a span of one field would lock all of it.
         var timesHeld = exchange(&self.times, with: [])
@@ -16,17 +21,42 @@ extension Pool {
         }
         var times = timesHeld.mutableSpan
         var numbers = numbersHeld.mutableSpan
-        for place in fed.indices where fed[place].due == 0 {
+        for place in 0..<count {
             let index = Int(fed[place].row)
             let row = scores[index]
+            let firstTime = Int(row.device) &* timeStride
+            let firstNumber = Int(row.device) &* numberStride
+            guard fed[place].due == 0 else {
+                let first = Int(fed[place].gathering) &* LaneGathering.width
+                var (left, due) = (fed[place].due, fed[place].due)
+                while left != 0 {
+                    let feed = gathered[first &+ left.trailingZeroBitCount]
+                    let value = lanes.value(in: Int(feed.lane), of: index)
+                    let number = firstNumber &+ Int(feed.number)
+                    let slice = Slice(
+                        end: firstTime &+ Int(feed.sliceEnd),
+                        sum: firstNumber &+ Int(feed.sliceSum), stride: LaneGathering.width)
+                    let isNew =
+                        feed.kind == .cusum
+                        ? Drift.feed(
+                            value, at: row.time, leaves[Int(feed.leaf)].cusum, slice, at: number,
+                            &times, &numbers)
+                        : Forecast.feed(
+                            value, row.time, every: feed.every, slice, at: number, &times, &numbers)
+                    if !isNew { due &= ~(left & (0 &- left)) }
+                    left &= left &- 1
+                }
+                fed[place].due = due
+                continue
+            }
             let plan = plans[Int(row.group)]
             for place in Int(plan.firstFeed)..<Int(plan.feedEnd) {
                 let feed = feeds[place]
                 guard row.present & (1 << UInt16(truncatingIfNeeded: feed.lane)) != 0 else {
                     continue
                 }
-                let time = Int(row.device) &* timeStride &+ Int(feed.time)
-                let number = Int(row.device) &* numberStride &+ Int(feed.number)
+                let time = firstTime &+ Int(feed.time)
+                let number = firstNumber &+ Int(feed.number)
                 let value = lanes.value(in: Int(feed.lane), of: index)
                 switch feed.kind {
                 case .steady:
@@ -43,19 +73,5 @@ extension Pool {
                 }
             }
         }
-    }
-
-    /// Feeds one value to a leaf that gathers, and for which a slice begins.
-    ///
-    /// - Returns: whether there is something to ask the leaf about.
-    mutating func begin(
-        _ feed: Program.FeedEntry, _ row: ScoredRow, _ value: Float, _ leaves: [CompiledLeaf]
-    ) -> Bool {
-        let slice = feed.slice(of: Int(row.device), in: self)
-        let number = Int(row.device) * numberStride + Int(feed.number)
-        return feed.kind == .cusum
-            ? Drift.feed(
-                value, at: row.time, leaves[Int(feed.leaf)].cusum, &self, slice, at: number)
-            : Forecast.feed(value, row.time, every: feed.every, &self, slice, at: number)
     }
 }

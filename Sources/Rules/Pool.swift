@@ -33,6 +33,23 @@ struct Pool {
     }
 
     var bytes: Int { times.count * 8 + numbers.count * 4 }
+
+    /// Lends the times and the numbers.
+    @inline(__always)
+    mutating func withSpans<R>(
+        _ body: (inout MutableSpan<Int64>, inout MutableSpan<Float>) -> R
+    ) -> R {
+        // Out of the struct for the time being: a span of one field would lock all of it.
+        var timesHeld = exchange(&self.times, with: [])
+        var numbersHeld = exchange(&self.numbers, with: [])
+        defer {
+            times = timesHeld
+            numbers = numbersHeld
+        }
+        var times = timesHeld.mutableSpan
+        var numbers = numbersHeld.mutableSpan
+        return body(&times, &numbers)
+    }
 }
 
 /// Where each rule stands with each subject.
@@ -97,11 +114,12 @@ extension Pool {
     /// Adds a value to the slice in work, each being `width` milliseconds long, or to the next one; the
     /// kernel does the same where none begins (`lanes_gather`).
     ///
-    /// - Returns: the mean of the slice that is over, and its index, where another one begins: NaN and
-    ///   nil where that is the first.
-    mutating func gather(
-        _ value: Float, at time: Int64, every width: Int64, _ slice: Slice
-    ) -> (index: Int64?, mean: Float)? {
+    /// - Returns: the slice that is over where another one begins.
+    @inline(__always)
+    static func gather(
+        _ value: Float, at time: Int64, every width: Int64, _ slice: Slice,
+        _ times: inout MutableSpan<Int64>, _ numbers: inout MutableSpan<Float>
+    ) -> Ended? {
         guard !(value < numbers[slice.floor]) else { return nil }
         let end = times[slice.end]
         // What is behind the slice in work adds to it.
@@ -110,13 +128,21 @@ extension Pool {
             numbers[slice.count] += 1
             return nil
         }
-        let ended = (
-            index: index(of: slice, every: width), mean: numbers[slice.sum] / numbers[slice.count]
-        )
-        times[slice.end] = (time / width + 1) * width
+        // Most of the time it is the next one that begins: no division tells that.
+        let isNext = end != .min && time < end &+ width
+        let next = isNext ? end &+ width : (time / width + 1) * width
+        let ended = Ended(end: end, next: next, mean: numbers[slice.sum] / numbers[slice.count])
+        times[slice.end] = next
         numbers[slice.sum] = value
         numbers[slice.count] = 1
         return ended
+    }
+
+    /// A slice that is over: its end, that of the one that began, and the mean, NaN before the first.
+    struct Ended {
+        let end: Int64
+        let next: Int64
+        let mean: Float
     }
 
     /// The index of the slice in work; nil before the first one.
@@ -150,21 +176,16 @@ extension Pool {
 
     /// Widens the range of the slice that `time` falls in, each being `size` long; after a hole as
     /// long as the window, the time after `timeAt` says where the series began anew.
-    @inline(__always)
+    ///
+    /// The kernel does the same for most values (`lanes_widen`).
     static func widen(
         _ value: Float, at time: Int64, size: Int64, _ times: inout MutableSpan<Int64>,
         _ timeAt: Int, _ numbers: inout MutableSpan<Float>, _ numbersAt: Int
     ) {
-        let last = times[timeAt]
-        var slice = last
-        // Most values fall into the slice of the one before, or the next: no division tells that.
-        if last < 0 || time < last &* size || time >= (last &+ 1) &* size {
-            let isNext = last >= 0 && time >= last &* size && time < (last &+ 2) &* size
-            slice = isNext ? last &+ 1 : time / size
-            if last == .min || slice - last >= Int64(slices) { times[timeAt + 1] = time }
-            slide(from: last, to: slice, width: 2, &numbers, numbersAt)
-            if slice > last { times[timeAt] = slice }
-        }
+        let (last, slice) = (times[timeAt], time / size)
+        if last == .min || slice - last >= Int64(slices) { times[timeAt + 1] = time }
+        slide(from: last, to: slice, width: 2, &numbers, numbersAt)
+        if slice > last { times[timeAt] = slice }
         let place = numbersAt + 2 * slot(slice)
         let (least, most) = (numbers[place], numbers[place + 1])
         if !(least <= value) { numbers[place] = value }

@@ -181,7 +181,7 @@ struct GroupPlan {
     /// Where its registers lie among those of a device; -1 where no rule reads it.
     var register = -1
     /// Lanes that some leaf must see every value of, and these leaves in `Program.feeds`; those that
-    /// want increases come with increases.
+    /// want increases come with increases, and those that want a range widen it themselves.
     var feedLanes: UInt16 = 0
     var firstFeed: Int32 = 0
     var feedEnd: Int32 = 0
@@ -296,13 +296,6 @@ struct Program {
         let sliceSum: Int32
         /// How long each slice of its window is, or the window of one that has none; milliseconds.
         let every: Int64
-
-        /// Where it gathers the values of a device.
-        func slice(of device: Int, in pool: borrowing Pool) -> Pool.Slice {
-            Pool.Slice(
-                end: device * pool.timeStride + Int(sliceEnd),
-                sum: device * pool.numberStride + Int(sliceSum), stride: LaneGathering.width)
-        }
     }
 
     init(_ book: RuleBook, _ vocabulary: inout Vocabulary) {
@@ -368,30 +361,37 @@ struct Program {
         feeds.removeAll()
         gathered.removeAll()
         var gatherings: [LaneGathering] = []
+        var widenings: [LaneWidening] = []
         var planes: [LanePlane] = []
         var uses: [LaneUse] = []
         for group in plans.indices {
             let (firstFeed, firstPlane) = (feeds.count, planes.count)
-            let firstGathering = gatherings.count
+            let (firstGathering, firstWidening) = (gatherings.count, widenings.count)
             for gathering in gatheringsOf[group] { gatherings.append(place(gathering)) }
             feeds += feedsOf[group]
+            for feed in feedsOf[group] where feed.kind == .steady {
+                widenings.append(
+                    LaneWidening(
+                        lane: Int(feed.lane), size: feed.every, number: Int(feed.number),
+                        time: Int(feed.time)))
+            }
             let plain = marks.planes[group].filter { !$0.asksStill }
             planes += plain + marks.planes[group].filter(\.asksStill)
             plans[group] = GroupPlan(
                 register: registerGroup[group] < 0 ? -1 : registerGroup[group] * 16,
                 feedLanes: feedsOf[group].reduce(0) {
-                    $1.kind == .delta ? $0 : $0 | 1 << UInt16($1.lane)
+                    $1.kind == .delta || $1.kind == .steady ? $0 : $0 | 1 << UInt16($1.lane)
                 },
                 firstFeed: Int32(firstFeed), feedEnd: Int32(feeds.count))
             uses.append(
                 LaneUse(
                     block: registerGroup[group], planes: firstPlane..<planes.count,
                     plain: plain.count, gatherings: firstGathering..<gatherings.count,
-                    fed: plans[group].feedLanes))
+                    widenings: firstWidening..<widenings.count, fed: plans[group].feedLanes))
         }
         self.uses = LaneUses(
-            uses, planes: planes, gatherings: gatherings, masks: tickMask, words: words,
-            blocks: registerGroups)
+            uses, planes: planes, gatherings: gatherings, widenings: widenings, masks: tickMask,
+            words: words, blocks: registerGroups)
         countMarks = leaves.filter { $0.kind == .count && $0.mark >= 0 }.map(\.mark)
         peerLeaves = rules.flatMap { rule in
             rule.leaves.filter {
@@ -699,8 +699,8 @@ extension Program {
             compiled.kind = .completeness
             compiled.amount = below
             compiled.window = window
-            compiled.time = takeTimes(1, group)
-            compiled.number = takeNumbers(1, group)
+            compiled.time = takeTimes(2, group)
+            compiled.number = takeNumbers(2, group)
         case .event:
             compiled.kind = .event
         case .count(let test):

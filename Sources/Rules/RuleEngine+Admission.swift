@@ -241,6 +241,8 @@ extension RuleEngine {
         defer { agenda.asked = held }
         let (words, first) = (program.words, agenda.first)
         let devices = detection.devices.span
+        let admitted = self.ready
+        let ready = admitted.span
         for word in 0..<words {
             let stepMask =
                 isTurn
@@ -275,8 +277,12 @@ extension RuleEngine {
     mutating func listDevices(_ index: Int, _ now: Int64, _ detection: borrowing Detection) {
         agenda.subjects.removeAll(keepingCapacity: true)
         let reject = program.rejects[index]
-        if reject.isAlways || reject.isByMinute && agenda.isNewMinute {
+        if reject.isAlways {
             agenda.listAll(deviceCount)
+            return
+        }
+        if reject.isByMinute, agenda.isNewMinute {
+            listIncomplete(index, detection)
             return
         }
         if agenda.has(index) {
@@ -291,6 +297,18 @@ extension RuleEngine {
             agenda.subjects.append(Int(device))
         }
         sortSubjects()
+    }
+
+    /// The same for a rule that asks once a minute whether metrics are missing.
+    private mutating func listIncomplete(_ index: Int, _ detection: borrowing Detection) {
+        let rule = program.rules[index]
+        let leaf = program.leaves[Int(program.nodes[rule.root].leaf)]
+        for device in 0..<deviceCount
+        where deviceStates.phases[device * deviceStates.stride + rule.local] != 0
+            || !isComplete(leaf, device, detection)
+        {
+            agenda.subjects.append(device)
+        }
     }
 
     /// The same for a rule on groups.

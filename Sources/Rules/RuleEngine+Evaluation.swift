@@ -270,6 +270,9 @@ extension RuleEngine {
     }
 
     /// Looked at once a minute: it asks all that the device ever sent.
+    ///
+    /// Kept are the minute, and until when nothing can be missing; the share, and the groups of metrics
+    /// that it is of.
     private mutating func completeness(
         _ leaf: CompiledLeaf, _ device: Int, _ now: Int64, _ detection: borrowing Detection
     ) -> Truth {
@@ -282,9 +285,22 @@ extension RuleEngine {
                 found.known < 4 ? 1 : 1 - Float(found.missing.count) / Float(found.known)
             let isHeard = detection.age(of: device, at: now) < leaf.window
             devicePool.numbers[number] = isHeard ? share : .nan
+            devicePool.times[time + 1] = found.lasts
+            devicePool.numbers[number + 1] = Float(found.groups)
         }
         let share = devicePool.numbers[number]
         return share.isNaN ? .unknown : Truth(share < leaf.amount)
+    }
+
+    /// Whether a device certainly sends all that it sent before.
+    func isComplete(
+        _ leaf: borrowing CompiledLeaf, _ device: Int, _ detection: borrowing Detection
+    ) -> Bool {
+        let time = device &* devicePool.timeStride &+ Int(leaf.time)
+        let groups = devicePool.numbers[device &* devicePool.numberStride &+ Int(leaf.number) &+ 1]
+        guard !groups.isNaN else { return false }
+        return detection.isComplete(
+            device, groups: UInt16(groups), lasts: devicePool.times[time &+ 1])
     }
 
     /// Whether a device whose silence means idleness fell silent in the midst of work.

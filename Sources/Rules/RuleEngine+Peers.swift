@@ -36,6 +36,8 @@ extension RuleEngine {
     ) {
         guard !program.peerLeaves.isEmpty else { return }
         if watchedPeers.version != detection.cohorts.version { findPeers(detection) }
+        // Longer than any value is taken for a present one.
+        let oldest = Int32(clamping: (now - 901_000) / 1_000 - RuleEngine.firstSecond)
         for place in watchedPeers.cohorts.indices
         where isTurn || !watchedPeers.cohorts[place].isPatient {
             let leaf = program.leaves[watchedPeers.cohorts[place].leaf]
@@ -45,7 +47,7 @@ extension RuleEngine {
                 learnOffsets(place, leaf, now, detection)
             }
             guard leaf.mark >= 0 else { continue }
-            let width = width(leaf, kind, index, now, detection)
+            let width = width(leaf, kind, index, since: oldest, detection)
             let isWide = leaf.mayDiffer(width.low, width.high)
             if isWide || watchedPeers.cohorts[place].isMarked {
                 watchedPeers.cohorts[place].isMarked = isWide
@@ -105,22 +107,20 @@ extension RuleEngine {
 
     /// The least and the largest value of those that a leaf takes for peers.
     private func width(
-        _ leaf: borrowing CompiledLeaf, _ kind: CohortKind, _ cohort: Int32, _ now: Int64,
+        _ leaf: borrowing CompiledLeaf, _ kind: CohortKind, _ cohort: Int32, since oldest: Int32,
         _ detection: borrowing Detection
     ) -> (low: Float, high: Float) {
         var low = Float.infinity
         var high = -Float.infinity
         let required = leaf.required.rawValue
-        // Longer than any value is taken for a present one.
-        let oldest = Int32(clamping: (now - 901_000) / 1_000 - RuleEngine.firstSecond)
         let (stride, register) = (program.registerGroups &* 16, Int(leaf.register))
         let hasOffset = leaf.peer.frozenOffset
         let members = detection.cohorts.members(kind, cohort)
         let open = gates.span
         let isFar = registers.bytes > LaneBlocks.cacheBytes
         for place in members.indices {
-            if isFar, place + 8 < members.count {
-                registers.prefetch(Int(members[place + 8].value) &* stride &+ register)
+            if isFar, place &+ 8 < members.count {
+                registers.prefetch(Int(members[place &+ 8].value) &* stride &+ register)
             }
             let device = Int(members[place].value)
             guard open[device] & required == required else { continue }
@@ -132,8 +132,8 @@ extension RuleEngine {
                 guard let offset = knownOffset(leaf, device, cohort) else { continue }
                 value -= offset
             }
-            if value < low { low = value }
-            if value > high { high = value }
+            low = value < low ? value : low
+            high = value > high ? value : high
         }
         return (low, high)
     }
@@ -286,11 +286,12 @@ extension RuleEngine {
     ) -> Peers? {
         if let known = peers.known(leaf.peerSlot, kind, cohort, offsets: offsets) { return known }
         scratch.removeAll(keepingCapacity: true)
+        let devices = detection.devices.span
         for member in detection.cohorts.members(kind, cohort) {
             let other = Int(member.value)
-            let state = detection.devices[other]
             // Who does not pass the gate of the rule, or was not heard of, is nobody's peer.
-            guard state.gates.isSuperset(of: leaf.required), !state.isRetired else { continue }
+            guard devices[other].gates.isSuperset(of: leaf.required), !devices[other].isRetired
+            else { continue }
             let place = other * program.registerGroups * 16 + Int(leaf.register)
             var value = valueAt(place)
             guard !value.isNaN, isPresent(leaf, other, place, now, detection) else { continue }

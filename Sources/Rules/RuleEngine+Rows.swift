@@ -24,7 +24,7 @@ extension RuleEngine {
             let found = registers.store(
                 detection.scores.span, batch.lanes.span, in: next..<end, due: due, program.uses,
                 epoch: RuleEngine.firstSecond, gapMax: RuleEngine.gapSeconds, marks: &marks,
-                gates: gates, ready: ready, numbers: &devicePool.numbers, times: devicePool.times,
+                gates: gates, ready: ready, numbers: &devicePool.numbers, times: &devicePool.times,
                 strides: (devicePool.numberStride, devicePool.timeStride), fed: &fed)
             if found.fed > 0 { feed(found.fed, of: batch, isFar: isFar, detection) }
             guard found.row < end else {
@@ -41,23 +41,22 @@ extension RuleEngine {
         _ count: Int, of batch: SampleBatch, isFar: Bool, _ detection: borrowing Detection
     ) {
         if isFar { for place in 0..<count { prefetch(Int(fed[place].row), of: batch) } }
-        let (fed, scores, zs) = (fed, detection.scores, detection.zs)
+        var fed = exchange(&self.fed, with: [])
+        defer { self.fed = fed }
+        var rows = fed.mutableSpan
+        let (scores, zs) = (detection.scores, detection.zs)
         let (plans, feeds) = (program.plans, program.feeds)
+        let (gathered, leaves) = (program.gathered, program.leaves)
         devicePool.feed(
-            fed.span.extracting(0..<count), scores.span, batch.lanes.span, plans.span, feeds.span,
-            zs.span)
+            &rows, count, scores.span, batch.lanes.span, zs.span, plans.span, feeds.span,
+            gathered.span, leaves.span)
         for place in 0..<count where fed[place].due != 0 {
-            let (index, gathering) = (Int(fed[place].row), Int(fed[place].gathering))
-            let row = scores[index]
+            let device = Int(scores[Int(fed[place].row)].device)
+            let gathering = Int(fed[place].gathering) &* LaneGathering.width
             var due = fed[place].due
             while due != 0 {
-                let feed = program.gathered[
-                    gathering * LaneGathering.width + due.trailingZeroBitCount]
-                due &= due - 1
-                let value = batch.lanes.span.value(in: Int(feed.lane), of: index)
-                if devicePool.begin(feed, row, value, program.leaves) {
-                    setMark(feed.mark, Int(row.device))
-                }
+                setMark(program.gathered[gathering &+ due.trailingZeroBitCount].mark, device)
+                due &= due &- 1
             }
         }
     }

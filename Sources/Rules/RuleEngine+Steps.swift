@@ -378,43 +378,52 @@ extension RuleEngine {
         return Truth(oldest != .min && now - oldest <= leaf.window)
     }
 
+    /// Whether a value of a member that is not of late may be taken for the present one.
+    @inline(never)
+    private func isKnown(
+        _ isSlow: Bool, _ device: Int, _ seen: Int32, _ now: Int64, _ detection: borrowing Detection
+    ) -> Bool {
+        let age = now - (Int64(seen) + RuleEngine.firstSecond) * 1_000
+        return isCounted(device, now, detection) && age <= staleAfter(isSlow, device, detection)
+    }
+
     /// One value for the members that have one; nil where none has.
     mutating func aggregate(
         _ leaf: CompiledLeaf, _ group: CohortKind, _ subject: Int32, _ now: Int64,
         _ detection: borrowing Detection
     ) -> Float? {
         let kind = leaf.aggregate ?? .median
-        scratch.removeAll(keepingCapacity: true)
+        let isOfAll = kind.isOfAll
+        if isOfAll { scratch.removeAll(keepingCapacity: true) }
         var count = 0
         var sum: Float = 0
         var (least, most) = (Float.infinity, -Float.infinity)
-        let stride = program.registerGroups * 16
+        let (stride, register) = (program.registerGroups &* 16, Int(leaf.register))
         // Who brought a value so lately is counted, and the value is not stale.
-        let lately = now - min(90_000, detection.settings.carryJobFor - 1)
+        let lately = Int32(
+            clamping: (now - min(90_000, detection.settings.carryJobFor - 1) + 999) / 1_000
+                - RuleEngine.firstSecond)
         let members = detection.cohorts.members(group, subject)
         let devices = detection.devices.span
         let isFar = registers.bytes > LaneBlocks.cacheBytes
         for index in members.indices {
-            if isFar, index + 8 < members.count {
-                registers.prefetch(Int(members[index + 8].value) * stride + Int(leaf.register))
+            if isFar, index &+ 8 < members.count {
+                registers.prefetch(Int(members[index &+ 8].value) &* stride &+ register)
             }
             let device = Int(members[index].value)
-            let place = device * stride + Int(leaf.register)
-            let value = valueAt(place)
+            let newest = registers[device &* stride &+ register]
+            let value = newest.value
             guard value == value else { continue }
-            let seen = seenAt(place)
-            if seen >= lately {
+            if newest.seen >= lately {
                 guard !devices[device].isRetired else { continue }
             } else {
-                guard isCounted(device, now, detection),
-                    now - seen <= staleAfter(leaf.isSlow, device, detection)
-                else { continue }
+                guard isKnown(leaf.isSlow, device, newest.seen, now, detection) else { continue }
             }
-            count += 1
-            if value < least { least = value }
-            if value > most { most = value }
+            count &+= 1
+            least = value < least ? value : least
+            most = value > most ? value : most
             sum += value
-            if kind.isOfAll { scratch.append(value) }
+            if isOfAll { scratch.append(value) }
         }
         guard count > 0 else { return nil }
         switch kind {
@@ -482,6 +491,9 @@ extension RuleEngine {
     private mutating func releaseEmptyGroups(
         _ now: Int64, _ detection: inout Detection, _ directory: Directory
     ) {
+        // Nobody left one, and none waits.
+        guard emptyVersion != detection.cohorts.version || !groupEmptySince.isEmpty else { return }
+        emptyVersion = detection.cohorts.version
         for kind in CohortKind.allCases {
             for index in detection.cohorts[kind].empty {
                 let place = GroupPlace(kind: kind.rawValue, index: index)

@@ -47,6 +47,8 @@ package struct RuleEngine: ~Copyable {
     var history = FaultHistory()
     var eventStates: [EventKey: EventState] = [:]
     var groupEmptySince: [GroupPlace: Int64] = [:]
+    /// Of the membership that empty groups were looked for in.
+    var emptyVersion: UInt64 = .max
     /// 64 MiB of profiles: all services and jobs of a site fit, the devices of a large fleet do not.
     var seasons = LearnerTable<Season>(entriesMax: 32_768, bytesEach: 2_200)
     /// Those of devices, of working days and days of rest.

@@ -143,7 +143,8 @@ import Testing
         planes[1].still = SIMD16(repeating: 30)
         let none = LaneUse(block: -1, planes: 0..<0, plain: 0, fed: 0)
         var asks = [LaneUse](repeating: none, count: 16)
-        asks[0] = LaneUse(block: 1, planes: 0..<2, plain: 1, gatherings: 1..<3, fed: 1 << 15)
+        asks[0] = LaneUse(
+            block: 1, planes: 0..<2, plain: 1, gatherings: 1..<3, widenings: 0..<1, fed: 1 << 15)
         asks[1] = LaneUse(block: 0, planes: 2..<3, plain: 1, gatherings: 0..<1, fed: 0)
         var masks = [UInt64](repeating: 0, count: 32)
         masks[3] = 1 << 40
@@ -158,14 +159,20 @@ import Testing
             }
             return gathering
         }
+        // And a range of lane 5 of group 0, behind them.
+        let widenings = [LaneWidening(lane: 5, size: 9_000, number: 80, time: 27)]
         let uses = LaneUses(
-            asks, planes: planes, gatherings: gatherings, masks: masks, words: 2, blocks: 2)
-        var numbers = [Float](repeating: 0, count: 4 * 80)
-        for place in numbers.indices where place % 80 % 27 >= 16 {
+            asks, planes: planes, gatherings: gatherings, widenings: widenings, masks: masks,
+            words: 2, blocks: 2)
+        var numbers = [Float](repeating: 0, count: 4 * 96)
+        for place in numbers.indices where place % 96 % 27 >= 16 {
             numbers[place] = random.below(2) == 0 ? .nan : 1
         }
         var sums = numbers
-        let times = (0..<4 * 28).map { _ in 1_000_000 + Int64(random.below(3_000_000)) }
+        var times = (0..<4 * 28).map { _ in 1_000_000 + Int64(random.below(3_000_000)) }
+        // Three have no slice yet, the last one is ahead of its rows for a while.
+        for device in 0..<4 { times[device * 28 + 27] = device < 3 ? .min : 150 }
+        var slices = (0..<4).map { times[$0 * 28 + 27] }
         var ready = [UInt64](repeating: 0, count: 8)
         // Its second device waits for rows of its second group.
         ready[3] = 1 << 40
@@ -185,6 +192,7 @@ import Testing
             lanes.append(SIMD16(repeating: Float(random.below(3))))
         }
         let due = 300
+        var (widened, held) = (0, 0)
         var fed = [FedRow](repeating: FedRow(), count: 9)
         var next = 0
         while next < rows.count {
@@ -192,7 +200,9 @@ import Testing
             let found = together.store(
                 rows.span, lanes.span, in: next..<rows.count, due: due, uses, epoch: 1_000,
                 gapMax: 300, marks: &marks, gates: gates, ready: ready, numbers: &numbers,
-                times: times, strides: (80, 28), fed: &fed)
+                times: &times, strides: (96, 28), fed: &fed)
+            // Whoever is fed puts the values away that the kernel could not.
+            var late: [(device: Int, slice: Int64)] = []
             for index in next..<min(found.row + 1, rows.count) {
                 let row = rows[index]
                 guard row.present != 0 else {
@@ -211,7 +221,7 @@ import Testing
                 for gathering in row.group == 0 ? 1..<3 : row.group == 1 ? 0..<1 : 0..<0 {
                     var due: UInt16 = 0
                     for place in 0..<8 where gathering * 8 + place != 13 {
-                        let number = device * 80 + gathering * 27 + place
+                        let number = device * 96 + gathering * 27 + place
                         let leaf = leaves[gathering * 8 + place]
                         guard leaf.wants(row), !(lanes[index][leaf.lane] < sums[number + 16]) else {
                             continue
@@ -227,9 +237,26 @@ import Testing
                     listed.append(
                         FedRow(row: UInt32(index), gathering: UInt16(gathering), due: due))
                 }
-                if row.group == 0, row.present >> 15 != 0 {
-                    listed.append(FedRow(row: UInt32(index)))
+                var isFed = row.group == 0 && row.present >> 15 != 0
+                if row.group == 0, row.present & 1 << 5 != 0 {
+                    let (slice, last) = (row.time / 9_000, slices[device])
+                    if last < 0 || slice < last || slice - last >= 8 {
+                        isFed = true
+                        late.append((device, slice))
+                    } else {
+                        let value = lanes[index][5]
+                        for begun in last..<slice {
+                            let pair = device * 96 + 80 + Int((begun + 1) % 8) * 2
+                            (sums[pair], sums[pair + 1]) = (.nan, .nan)
+                        }
+                        let pair = device * 96 + 80 + Int(slice % 8) * 2
+                        sums[pair] = min(sums[pair].isNaN ? value : sums[pair], value)
+                        sums[pair + 1] = max(sums[pair + 1].isNaN ? value : sums[pair + 1], value)
+                        slices[device] = slice
+                        widened += 1
+                    }
                 }
+                if isFed { listed.append(FedRow(row: UInt32(index))) }
                 // One row may be listed three times.
                 let isAsked = row.group == 1 && device == 1 || listed.count > fed.count - 3
                 let marked = LaneRegistersTests.lanes(of: before ^ expected[device])
@@ -239,9 +266,16 @@ import Testing
                 if index == found.row { #expect(found.marked == marked) }
             }
             #expect(Array(fed[..<found.fed]) == listed, "\(set), seed \(seed)")
+            for (device, slice) in late {
+                slices[device] = max(slice, slices[device])
+                times[device * 28 + 27] = slices[device]
+            }
+            held += late.count
             next = found.row + 1
         }
         #expect(marks == expected, "\(set), seed \(seed)")
+        #expect((0..<4).map { times[$0 * 28 + 27] } == slices, "\(set), seed \(seed)")
+        #expect(widened > 20 && held > 3, "\(set), seed \(seed)")
         #expect(numbers.map(\.bitPattern) == sums.map(\.bitPattern), "\(set), seed \(seed)")
         for place in 0..<together.count {
             let (one, other) = (together[place], alone[place])

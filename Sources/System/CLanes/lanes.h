@@ -60,6 +60,16 @@ LANES_INLINE unsigned lanes_aged(const void *seen, int now, int age, int more)
     const lanes_int ages = (lanes_int)((unsigned)now - (lanes_unsigned)times);
     return lanes_bits(ages >= age) | (unsigned)lanes_bits(ages >= more) << 16;
 }
+/// How long ago the longest unseen of some lanes was seen; 0 where none was seen before `now`.
+LANES_INLINE int lanes_oldest(const void *seen, int now, unsigned short lanes)
+{
+    const lanes_int weights = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768};
+    const lanes_int is_asked = ((lanes_int)(int)lanes & weights) == weights;
+    const lanes_int times = *(const lanes_stored_int *)seen;
+    const lanes_int ages = (lanes_int)((unsigned)now - (lanes_unsigned)times);
+    const lanes_int none = {0};
+    return __builtin_reduce_max(is_asked & (ages > none) & ages);
+}
 /// One limit on each of sixteen lanes: a value between `low` and `high`, exclusive, that has been
 /// the same for `still` seconds may break it. NaN where there is no such limit.
 struct lanes_plane {
@@ -173,6 +183,34 @@ LANES_INLINE unsigned lanes_gather(const struct lanes_gathering *what, const flo
     __builtin_memcpy(&bits, &due, 1);
     return bits;
 }
+/// What one leaf keeps of a lane: the least and the largest value of each of the last eight slices of
+/// time.
+struct lanes_widening {
+    /// How long a slice is, milliseconds.
+    long size;
+    /// Where it stands in the numbers of a device, a pair for each slice, and in its times, the index of
+    /// the newest one; negative before the first.
+    int number, time;
+    int lane;
+};
+/// Widens the slice that a value falls in. Returns whether it could: not for the first value, nor the
+/// first after a hole of eight slices, nor one that is older than the newest slice.
+LANES_INLINE _Bool lanes_widen(const struct lanes_widening *what, float value, float *numbers, long *slice, long now)
+{
+    // The index times the size is no more than a time that there was.
+    if (*slice < 0) return 0;
+    long since = now - *slice * what->size;
+    if (since < 0 || since >= 8 * what->size) return 0;
+    for (; since >= what->size; since -= what->size) {
+        *slice += 1;
+        float *begun = numbers + (*slice & 7) * 2;
+        begun[0] = begun[1] = __builtin_nanf("");
+    }
+    float *range = numbers + (*slice & 7) * 2;
+    if (!(range[0] <= value)) range[0] = value;
+    if (!(range[1] >= value)) range[1] = value;
+    return 1;
+}
 /// One row of a batch, once it was applied: what is judged.
 struct lanes_row {
     /// Milliseconds.
@@ -187,7 +225,8 @@ struct lanes_use {
     int block;
     int first_plane, planes_count, plain_count;
     int first_gathering, gatherings_count;
-    /// Lanes that somebody is fed with.
+    int first_widening, widenings_count;
+    /// Lanes that somebody else is fed with.
     unsigned short fed;
 };
 /// A row that somebody must be fed with: the leaves of a gathering that begin another slice, or where
@@ -206,10 +245,11 @@ struct lanes_rows {
     /// By group.
     const void *uses;
     const void *planes;
-    /// As `lanes_gathering`, and what the leaves of a device gather.
+    /// As `lanes_gathering` and `lanes_widening`, and what the leaves of a device keep.
     const void *gatherings;
+    const void *widenings;
     float *numbers;
-    const long *times;
+    long *times;
     long number_stride, time_stride;
     /// Sixteen words for each.
     unsigned short *marks;
@@ -263,6 +303,11 @@ LANES_INLINE struct lanes_found lanes_remember_rows(struct lanes_rows job)
                 lanes_ask(job.numbers + (size_t)next.device * job.number_stride + what->number, 96);
                 lanes_ask(job.times + (size_t)next.device * job.time_stride + what->time, 64);
             }
+            for (int w = use.first_widening; w < use.first_widening + use.widenings_count; w++) {
+                const struct lanes_widening *what = (const struct lanes_widening *)job.widenings + w;
+                lanes_ask(job.numbers + (size_t)next.device * job.number_stride + what->number, 64);
+                lanes_ask(job.times + (size_t)next.device * job.time_stride + what->time, 8);
+            }
         }
         if (row.present == 0) continue;
         struct lanes_found found = {i, fed, 0};
@@ -296,7 +341,16 @@ LANES_INLINE struct lanes_found lanes_remember_rows(struct lanes_rows job)
                 row.present, row.gates, row.time);
             if (begun) listed[fed++] = (struct lanes_fed){(unsigned)i, (unsigned short)g, (unsigned short)begun};
         }
-        if (row.present & use.fed) listed[fed++] = (struct lanes_fed){(unsigned)i, 0, 0};
+        _Bool is_fed = (row.present & use.fed) != 0;
+#pragma clang loop unroll(disable) vectorize(disable)
+        for (int w = use.first_widening; w < use.first_widening + use.widenings_count; w++) {
+            const struct lanes_widening *what = (const struct lanes_widening *)job.widenings + w;
+            if (row.present >> what->lane & 1)
+                is_fed |= !lanes_widen(what, ((const float *)job.lanes)[(size_t)i * 16 + what->lane],
+                    job.numbers + (size_t)row.device * job.number_stride + what->number,
+                    job.times + (size_t)row.device * job.time_stride + what->time, row.time);
+        }
+        if (is_fed) listed[fed++] = (struct lanes_fed){(unsigned)i, 0, 0};
         found.fed = fed;
         unsigned long long wanted = 0;
 #pragma clang loop unroll(disable) vectorize(disable)
