@@ -132,8 +132,8 @@ extension RuleEngine {
                 guard let offset = knownOffset(leaf, device, cohort) else { continue }
                 value -= offset
             }
-            low = value < low ? value : low
-            high = value > high ? value : high
+            if value < low { low = value }
+            if value > high { high = value }
         }
         return (low, high)
     }

@@ -457,8 +457,7 @@ extension RuleEngine {
         guard now % 60_000 == 0 else { return }
         detection.adoptCandidates()
         for device in 0..<detection.devices.count {
-            let state = detection.devices[device]
-            guard !state.isRetired, state.lastSeen != .min,
+            guard !detection.devices[device].isRetired, detection.devices[device].lastSeen != .min,
                 detection.age(of: device, at: now) >= detection.settings.retireAfter,
                 !hasLivingJob(device, now, detection)
             else { continue }

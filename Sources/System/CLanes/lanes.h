@@ -332,23 +332,24 @@ LANES_INLINE struct lanes_found lanes_remember_rows(struct lanes_rows job)
             };
             found.marked = lanes_remember(tick);
         }
-#pragma clang loop unroll(disable) vectorize(disable)
-        for (int g = use.first_gathering; g < use.first_gathering + use.gatherings_count; g++) {
-            const struct lanes_gathering *what = (const struct lanes_gathering *)job.gatherings + g;
-            const unsigned begun = lanes_gather(what, (const float *)job.lanes + (size_t)i * 16,
-                job.numbers + (size_t)row.device * job.number_stride + what->number,
-                job.times + (size_t)row.device * job.time_stride + what->time,
-                row.present, row.gates, row.time);
-            if (begun) listed[fed++] = (struct lanes_fed){(unsigned)i, (unsigned short)g, (unsigned short)begun};
-        }
         _Bool is_fed = (row.present & use.fed) != 0;
+        if (use.gatherings_count | use.widenings_count) {
+            const float *values = (const float *)job.lanes + (size_t)i * 16;
+            float *numbers = job.numbers + (size_t)row.device * job.number_stride;
+            long *times = job.times + (size_t)row.device * job.time_stride;
+            const struct lanes_gathering *gatherings = (const struct lanes_gathering *)job.gatherings;
+            const struct lanes_widening *widening = (const struct lanes_widening *)job.widenings + use.first_widening;
 #pragma clang loop unroll(disable) vectorize(disable)
-        for (int w = use.first_widening; w < use.first_widening + use.widenings_count; w++) {
-            const struct lanes_widening *what = (const struct lanes_widening *)job.widenings + w;
-            if (row.present >> what->lane & 1)
-                is_fed |= !lanes_widen(what, ((const float *)job.lanes)[(size_t)i * 16 + what->lane],
-                    job.numbers + (size_t)row.device * job.number_stride + what->number,
-                    job.times + (size_t)row.device * job.time_stride + what->time, row.time);
+            for (int g = use.first_gathering; g < use.first_gathering + use.gatherings_count; g++) {
+                const unsigned begun = lanes_gather(gatherings + g, values, numbers + gatherings[g].number,
+                    times + gatherings[g].time, row.present, row.gates, row.time);
+                if (begun) listed[fed++] = (struct lanes_fed){(unsigned)i, (unsigned short)g, (unsigned short)begun};
+            }
+#pragma clang loop unroll(disable) vectorize(disable)
+            for (int w = 0; w < use.widenings_count; w++, widening++)
+                if (row.present >> widening->lane & 1)
+                    is_fed |= !lanes_widen(widening, values[widening->lane], numbers + widening->number,
+                        times + widening->time, row.time);
         }
         if (is_fed) listed[fed++] = (struct lanes_fed){(unsigned)i, 0, 0};
         found.fed = fed;
