@@ -28,6 +28,8 @@ struct ByteMap: Sendable {
     private var wait = 0
     /// Each costs what learning a few runs again does.
     private static let mistakesMax = 64
+    /// Places in which a run may stand; what is in none of them is read twice.
+    private static var ways: Int { 4 }
 
     /// - Parameter hashMask: all ones, but for a test that wants every hash to be the same.
     init(hashMask: UInt64) { self.hashMask = hashMask }
@@ -193,12 +195,20 @@ extension ByteMap {
             return nil
         }
         let hash = telling.hash(payload, start) & hashMask
+        return recent(hash).map { (Int($0.number), Int($0.length)) }
+    }
+
+    /// The entry that was found last of those with this hash of their telling words.
+    @inline(__always)
+    private func recent(_ hash: UInt64) -> Recent? {
         let tag = UInt16(truncatingIfNeeded: hash &>> 48)
         let slot = Int(truncatingIfNeeded: hash) & (recent.count &- 1)
-        var found = recent[slot]
-        if found.tag != tag { found = recent[slot ^ 1] }
-        guard found.tag == tag, found.length > 0 else { return nil }
-        return (Int(found.number), Int(found.length))
+        // Nearly always the first.
+        for way in 0..<Self.ways {
+            let found = recent[slot ^ way]
+            if found.tag == tag, found.length > 0 { return found }
+        }
+        return nil
     }
 
     /// Asks for what `guess` will need of the run that begins at `start`.
@@ -215,8 +225,7 @@ extension ByteMap {
     /// Asks for what is compared with a run of this hash, and says what it seems to stand for.
     @inline(__always)
     func expect(_ hash: UInt64) -> Int? {
-        let found = recent[Int(truncatingIfNeeded: hash) & (recent.count &- 1)]
-        guard found.tag == UInt16(truncatingIfNeeded: hash &>> 48) else { return nil }
+        guard let found = recent(hash) else { return nil }
         entries.span.ask(for: Int(found.number))
         bytes.span.ask(for: Int(found.offset), Int(found.length))
         return Int(found.value)
@@ -275,8 +284,11 @@ extension ByteMap {
         let words = telling.hash(payload, run.lowerBound) & hashMask
         let tag = UInt16(truncatingIfNeeded: words &>> 48)
         let slot = Int(truncatingIfNeeded: words) & (recent.count - 1)
-        // Of two that may stand here the one that came later is moved on.
-        if recent[slot].length > 0, recent[slot].tag != tag { recent[slot ^ 1] = recent[slot] }
+        // What stands here already is moved on to where nothing does, or in place of something else.
+        if recent[slot].length > 0, recent[slot].tag != tag {
+            let free = (1..<Self.ways).first { recent[slot ^ $0].length == 0 }
+            recent[slot ^ (free ?? 1)] = recent[slot]
+        }
         let entry = entries[number]
         recent[slot] = Recent(
             tag: tag, length: length, number: Int32(number), offset: entry.offset,

@@ -223,16 +223,20 @@ extension MessageDecoder {
     ) {
         let shape = shapes.shapes[number]
         let rows = Int(shape.rows.lowerBound)
-        let firstRow = batch.lanes.count &- (Int(shape.rows.upperBound) &- rows)
-        memory.begin(canFail: false)
+        let firstRow = batch.lanes.count &- shape.rows.count
+        var lanes = batch.lanes.mutableSpan
         for index in Int(shape.peaks.lowerBound)..<Int(shape.peaks.upperBound) {
-            let peak = shapes.extras[index]
-            let value = shapes.tree.number(Int(peak.ordinal)) * peak.scale
-            let (row, lane) = (Int(peak.lane >> 4), Int(peak.lane & 15))
+            let extra = shapes.extras[index]
+            let (row, lane) = (Int(extra.lane >> 4), Int(extra.lane & 15))
             let metric = Metric(group: Int(shapes.rows[rows &+ row].group), lane: lane)
-            let before = memory.scalar(device, metric, .peak)?.value ?? 0
-            if value > before { memory.remember(value, at: time, device, metric, .peak) }
-            batch.lanes[firstRow &+ row][lane] = Float(value / max(value, before))
+            let value = shapes.tree.number(Int(extra.ordinal)) * extra.scale
+            var peak = memory.peak(device, metric)
+            if value > peak {
+                peak = value
+                memory.begin(canFail: false)
+                memory.remember(value, at: time, device, metric, .peak)
+            }
+            lanes[firstRow &+ row][lane] = Float(value / peak)
         }
     }
 

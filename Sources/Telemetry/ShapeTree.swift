@@ -117,7 +117,7 @@ struct ShapeTree: Sendable {
     /// - Parameter bytesMax: of all literals; 0 learns nothing.
     init(bytesMax: Int) { self.bytesMax = bytesMax }
 
-    var isEmpty: Bool { tree.isEmpty }
+    var isEmpty: Bool { shapes.isEmpty }
     var literalCount: Int { tree.literalCount }
 
     mutating func removeAll() {
