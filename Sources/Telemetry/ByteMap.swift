@@ -286,8 +286,9 @@ extension ByteMap {
         let slot = Int(truncatingIfNeeded: words) & (recent.count - 1)
         // What stands here already is moved on to where nothing does, or in place of something else.
         if recent[slot].length > 0, recent[slot].tag != tag {
-            let free = (1..<Self.ways).first { recent[slot ^ $0].length == 0 }
-            recent[slot ^ (free ?? 1)] = recent[slot]
+            var way = 1
+            while way < Self.ways - 1, recent[slot ^ way].length > 0 { way += 1 }
+            recent[slot ^ way] = recent[slot]
         }
         let entry = entries[number]
         recent[slot] = Recent(
@@ -311,8 +312,10 @@ extension ByteMap {
                 by: two ^ 0x9E37_79B9_7F4A_7C15)
             let right = (three ^ 0x94D0_49BB_1331_11EB).multipliedFullWidth(
                 by: four ^ 0x2545_F491_4F6C_DD1D)
+            // Names that differ in a digit or two would crowd without the last product.
             let mixed = (left.high ^ left.low) &+ (right.high &<< 1 ^ right.low)
-            return mixed ^ (mixed &>> 29)
+            let spread = mixed &* 0x9E37_79B9_7F4A_7C15
+            return spread ^ (spread &>> 32)
         }
 
         /// Takes the word at `place` instead of the one that has been there longest.

@@ -79,6 +79,7 @@ struct DecoderMemory: Sendable {
     /// Asks for what a device's next message will compare with.
     func expect(_ device: DeviceIndex) { scalars.expect(device) }
 
+    @inline(never)
     mutating func remember(
         _ value: Double, at time: Instant, _ device: DeviceIndex, _ metric: Metric, _ use: Use,
         _ part: Int = 0
@@ -205,7 +206,7 @@ struct ScalarTable: Sendable {
     func expect(_ device: DeviceIndex) {
         guard count > 0 else { return }
         let place = place(of: device.value)
-        entries.span.extracting(place..<min(place &+ 8, entries.count)).ask()
+        entries.span.extracting(place..<min(place &+ 4, entries.count)).ask()
     }
 
     /// Where `key` stands, or where it would.
@@ -214,7 +215,7 @@ struct ScalarTable: Sendable {
         let device = place(of: UInt32(truncatingIfNeeded: key &>> 32))
         // Parts of one metric, of which there may be many, are spread like devices.
         let part = Int(truncatingIfNeeded: (key & 0xF_FFFF) &* 0x2545_F491)
-        var place = (device &+ part &+ Int(truncatingIfNeeded: key &>> 24) & 7) & mask
+        var place = (device &+ part &+ Int(truncatingIfNeeded: key &>> 24) & 3) & mask
         while entries[place].key != key, entries[place].key != Self.free {
             place = (place &+ 1) & mask
         }
