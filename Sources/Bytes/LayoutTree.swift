@@ -91,8 +91,10 @@ package struct LayoutTree: Sendable {
     private var steps: [Step] = []
     private var notes: [Note] = []
     private var first = -1
-    /// Numbers, as `Place` says; it lies at a multiple of sixteen bytes.
+    /// Numbers as they are met, as `Place` says; it lies at a multiple of sixteen bytes.
     private var room: [SIMD16<Float>]
+    /// The numbers of the last message that was converted, in their order.
+    package private(set) var numbers: [Double]
     /// By eight numbers: their scales, the lowest values and the highest.
     private var targets: [SIMD8<Double>] = []
     /// By number: its lane.
@@ -108,14 +110,17 @@ package struct LayoutTree: Sendable {
     package static var numbersMax: Int { 1_024 }
 
     /// Where things lie in `room`, in bytes.
+    ///
+    /// Apart in the lowest twelve bits of their addresses as well, for most messages: by those the
+    /// processor tells what it reads from what it has just written, and waits where it cannot.
     private enum Place {
-        /// By number: its value, what it is to be divided by, and its digits, which are sixteen.
-        static var values: Int { 0 }
-        static var divisors: Int { LayoutTree.numbersMax * 8 }
-        static var digits: Int { LayoutTree.numbersMax * 16 }
         /// The end of a message, and zeros behind it.
-        static var tail: Int { LayoutTree.numbersMax * 32 }
-        static var end: Int { tail + 192 }
+        static var tail: Int { 0 }
+        /// By number: what it is to be divided by; eight are read at once.
+        static var divisors: Int { 192 }
+        /// By number: its digits, which are sixteen.
+        static var digits: Int { 10_240 }
+        static var end: Int { digits + (LayoutTree.numbersMax + 8) * 16 }
     }
 
     /// Steps that may stand at one place: trying one after the other must stay cheap.
@@ -135,6 +140,7 @@ package struct LayoutTree: Sendable {
     package init(instructionSet: InstructionSet = .best) {
         self.instructionSet = min(instructionSet, .best)
         room = Array(repeating: SIMD16(repeating: 0), count: Place.end / 64)
+        numbers = Array(repeating: 0, count: LayoutTree.numbersMax + 8)
     }
 
     package var isEmpty: Bool { first < 0 }
@@ -493,7 +499,7 @@ extension LayoutTree {
             (wanted.first &+ count) &* 3 <= targets.count &* 8
         else { return false }
         var isSound = Self.convert(
-            wanted, count, targets, lanes, instructionSet, &room, &rows)
+            wanted, count, targets, lanes, instructionSet, room, &numbers, &rows)
         if !odd.isEmpty { isSound = takeOdd(wanted, &rows) && isSound }
         return isSound
     }
@@ -501,39 +507,40 @@ extension LayoutTree {
     @inline(__always)
     private static func convert(
         _ wanted: Targets, _ count: Int, _ targets: [SIMD8<Double>], _ lanes: [UInt16],
-        _ instructionSet: InstructionSet, _ room: inout [SIMD16<Float>],
+        _ instructionSet: InstructionSet, _ room: [SIMD16<Float>], _ values: inout [Double],
         _ rows: inout [SIMD16<Float>]
     ) -> Bool {
         var isSound = false
-        var room = room.mutableSpan
-        unsafe room.withUnsafeMutableBytes { room in
-            unsafe targets.span.withUnsafeBufferPointer { targets in
-                unsafe lanes.span.withUnsafeBufferPointer { lanes in
-                    guard let room = room.baseAddress, let targets = targets.baseAddress,
-                        let lanes = lanes.baseAddress
-                    else { return }
-                    let doubles = unsafe room.assumingMemoryBound(to: Double.self) + wanted.skipped
-                    var numbers = unsafe lanes_conversion(
-                        digits: room + (Place.digits &+ wanted.skipped &* 16),
-                        divisors: doubles + Place.divisors / 8,
-                        targets: targets + wanted.first / 8 &* 3, places: lanes + wanted.first,
-                        count: count, values: doubles + Place.values / 8, lanes: nil)
-                    // One more, for the numbers that have no lane; it does not stay.
-                    rows.append(addingCapacity: wanted.rows &+ 1) { added in
-                        unsafe added.withUnsafeMutableBufferPointer { added, rowCount in
-                            guard let first = added.baseAddress else { return }
-                            for row in 0...wanted.rows {
-                                unsafe (first + row).initialize(to: SIMD16(repeating: .nan))
+        var values = values.mutableSpan
+        unsafe values.withUnsafeMutableBufferPointer { values in
+            unsafe room.span.withUnsafeBytes { room in
+                unsafe targets.span.withUnsafeBufferPointer { targets in
+                    unsafe lanes.span.withUnsafeBufferPointer { lanes in
+                        guard let room = room.baseAddress, let values = values.baseAddress,
+                            let targets = targets.baseAddress, let lanes = lanes.baseAddress
+                        else { return }
+                        let divisors = unsafe (room + Place.divisors)
+                            .assumingMemoryBound(to: Double.self)
+                        var numbers = unsafe lanes_conversion(
+                            digits: room + (Place.digits &+ wanted.skipped &* 16),
+                            divisors: divisors + wanted.skipped,
+                            targets: targets + wanted.first / 8 &* 3, places: lanes + wanted.first,
+                            count: count, values: values + wanted.skipped, rows: wanted.rows,
+                            lanes: nil)
+                        // One more, for the numbers that have no lane; it does not stay.
+                        rows.append(addingCapacity: wanted.rows &+ 1) { added in
+                            unsafe added.withUnsafeMutableBufferPointer { added, rowCount in
+                                guard let first = added.baseAddress else { return }
+                                rowCount = wanted.rows
+                                unsafe numbers.lanes = UnsafeMutableRawPointer(first)
+                                    .assumingMemoryBound(to: Float.self)
+                                isSound =
+                                    switch instructionSet {
+                                    case .baseline: unsafe KernelBaseline.convertNumbers(numbers)
+                                    case .v3: unsafe KernelV3.convertNumbers(numbers)
+                                    case .v4: unsafe KernelV4.convertNumbers(numbers)
+                                    }
                             }
-                            rowCount = wanted.rows
-                            unsafe numbers.lanes = UnsafeMutableRawPointer(first)
-                                .assumingMemoryBound(to: Float.self)
-                            isSound =
-                                switch instructionSet {
-                                case .baseline: unsafe KernelBaseline.convertNumbers(numbers)
-                                case .v3: unsafe KernelV3.convertNumbers(numbers)
-                                case .v4: unsafe KernelV4.convertNumbers(numbers)
-                                }
                         }
                     }
                 }
@@ -556,26 +563,13 @@ extension LayoutTree {
             isSound =
                 isSound && scaled >= targets[target + 1][place & 7]
                 && scaled <= targets[target + 2][place & 7]
-            unsafe room.withUnsafeMutableBytes { room in
-                unsafe room.storeBytes(
-                    of: value, toByteOffset: Place.values + ordinal * 8, as: Double.self)
-            }
+            numbers[ordinal] = value
             let lane = Int(lanes[place])
             if lane < wanted.rows * 16 {
                 rows[rows.count - wanted.rows + lane >> 4][lane & 15] = Float(scaled)
             }
         }
         return isSound
-    }
-
-    /// One of the numbers of a message that was converted, in their order.
-    ///
-    /// Mutating, so that `self` goes by reference.
-    package mutating func number(_ ordinal: Int) -> Double {
-        precondition(
-            ordinal >= 0 && ordinal < Self.numbersMax, "a message has so many numbers at most")
-        return unsafe room.span.bytes.unsafeLoadUnaligned(
-            fromUncheckedByteOffset: Place.values &+ ordinal &* 8, as: Double.self)
     }
 }
 
@@ -589,6 +583,7 @@ extension LayoutTree {
         func digits(_ offset: Int) -> UInt64 {
             unsafe room.span.bytes.unsafeLoadUnaligned(
                 fromUncheckedByteOffset: Place.digits &+ ordinal &* 16 &+ offset, as: UInt64.self)
+                & 0x0F0F_0F0F_0F0F_0F0F
         }
         // Fifteen digits at most.
         let value = Digits.joined(digits(0)) &* 100_000_000 &+ Digits.joined(digits(8))

@@ -24,28 +24,33 @@ extension Span<UInt8> {
 
     /// Whether `key` stands at `offset`; behind it, as many bytes must lie inside as make 32.
     ///
-    /// The first byte is one that differs by `opening` from the one in the key.
+    /// In place of the key's first byte stands `first`.
     @inlinable @inline(__always)
-    package func matches(_ key: KeyLiteral, at offset: Int, opening: UInt64) -> Bool {
-        guard has(KeyLiteral.lengthMax, at: offset) else { return false }
-        let low = load16(offset) ^ key.low ^ SIMD2(opening, 0)
-        let high = load16(offset &+ 16) ^ key.high
-        let difference = low & key.lowMask | high & key.highMask
-        return difference[0] | difference[1] == 0
+    package func matches(_ key: KeyLiteral, at offset: Int, first: UInt8) -> Bool {
+        has(KeyLiteral.lengthMax, at: offset) && holds(key, offset, first)
     }
 
     /// The word behind `key`, or nil where another text than the key stands at `offset`.
     ///
-    /// From `offset` on, 64 bytes must lie inside. The first byte is one that differs by `opening`
-    /// from the one in the key.
+    /// From `offset` on, 64 bytes must lie inside. In place of the key's first byte stands `first`.
     @inlinable @inline(__always)
-    package func word(behind key: KeyLiteral, at offset: Int, opening: UInt64) -> UInt64? {
-        guard has(64, at: offset) else { return nil }
-        let low = load16(offset) ^ key.low ^ SIMD2(opening, 0)
-        let high = load16(offset &+ 16) ^ key.high
-        let difference = low & key.lowMask | high & key.highMask
+    package func word(behind key: KeyLiteral, at offset: Int, first: UInt8) -> UInt64? {
         // The key is at most 32 bytes long, so that what is behind it lies inside as well.
-        return difference[0] | difference[1] == 0 ? load(offset &+ Int(key.length)) : nil
+        has(64, at: offset) && holds(key, offset, first) ? load(offset &+ Int(key.length)) : nil
+    }
+
+    /// Only after a check that 32 bytes from `offset` lie inside.
+    @inlinable @inline(__always)
+    func holds(_ key: KeyLiteral, _ offset: Int, _ first: UInt8) -> Bool {
+        unsafe bytes.unsafeLoadUnaligned(fromUncheckedByteOffset: offset, as: UInt8.self) == first
+            && lanes_is_key(
+                text(offset), text(offset &+ 16), key.low, key.high, key.lowMask, key.highMask) != 0
+    }
+
+    /// Only after a check that sixteen bytes from `offset` lie inside.
+    @inlinable @inline(__always)
+    func text(_ offset: Int) -> SIMD16<UInt8> {
+        unsafe bytes.unsafeLoadUnaligned(fromUncheckedByteOffset: offset, as: SIMD16<UInt8>.self)
     }
 
     /// Whether the `length` bytes from `start` are those of `other` from `offset`.
@@ -112,9 +117,7 @@ extension Span<UInt8> {
     /// All ones where one of the sixteen bytes from `offset`, which lie inside, is that of `pattern`.
     @inlinable @inline(__always)
     func equal(_ offset: Int, _ pattern: SIMD16<UInt8>) -> SIMD2<UInt64> {
-        let found = unsafe bytes.unsafeLoadUnaligned(
-            fromUncheckedByteOffset: offset, as: SIMD16<UInt8>.self)
-        return unsafe unsafeBitCast(found .== pattern, to: SIMD2<UInt64>.self)
+        unsafe unsafeBitCast(text(offset) .== pattern, to: SIMD2<UInt64>.self)
     }
 }
 
@@ -169,37 +172,34 @@ extension Span<UInt8> {
 package struct KeyLiteral: Sendable {
     @inlinable package static var lengthMax: Int { 32 }
 
-    @usableFromInline let low: SIMD2<UInt64>
-    @usableFromInline let high: SIMD2<UInt64>
-    /// All ones where a byte counts.
-    @usableFromInline let lowMask: SIMD2<UInt64>
-    @usableFromInline let highMask: SIMD2<UInt64>
+    /// 0 where a byte does not count; the first one does not.
+    @usableFromInline let low: SIMD16<UInt8>
+    @usableFromInline let high: SIMD16<UInt8>
+    /// 255 where a byte counts.
+    @usableFromInline let lowMask: SIMD16<UInt8>
+    @usableFromInline let highMask: SIMD16<UInt8>
     @usableFromInline package let length: Int32
 
-    /// The bytes of `range`, which are at most 32, with `first` in place of the first one.
-    package init(_ bytes: Span<UInt8>, _ range: Range<Int>, first: UInt8) {
+    /// The bytes of `range`, which are at most 32.
+    package init(_ bytes: Span<UInt8>, _ range: Range<Int>) {
         precondition(
             (1...KeyLiteral.lengthMax).contains(range.count), "a key has at most 32 bytes")
-        func mask(_ index: Int) -> UInt64 {
-            let bytes = min(max(range.count - index * 8, 0), 8)
-            return bytes == 0 ? 0 : ~0 >> UInt64(64 - bytes * 8)
+        var (text, mask) = (SIMD32<UInt8>(), SIMD32<UInt8>())
+        for index in 1..<range.count {
+            text[index] = bytes.byte(at: range.lowerBound + index)
+            mask[index] = 255
         }
-        func word(_ index: Int) -> UInt64 {
-            bytes.word(at: range.lowerBound + index * 8) & mask(index)
-        }
-        lowMask = SIMD2(mask(0), mask(1))
-        highMask = SIMD2(mask(2), mask(3))
-        low = SIMD2(word(0) & ~0xFF | UInt64(first), word(1))
-        high = SIMD2(word(2), word(3))
+        (low, high) = (text.lowHalf, text.highHalf)
+        (lowMask, highMask) = (mask.lowHalf, mask.highHalf)
         length = Int32(range.count)
     }
 
     /// A key that no text is.
     package init() {
-        lowMask = SIMD2(~0, ~0)
-        highMask = SIMD2(~0, ~0)
-        low = SIMD2(~0, ~0)
-        high = SIMD2(~0, ~0)
+        low = SIMD16(repeating: 255)
+        high = low
+        lowMask = SIMD16()
+        highMask = lowMask
         length = 0
     }
 }

@@ -44,7 +44,11 @@ extension Step {
 
     /// Notes where in the tree it stands.
     mutating func settle(at index: Int) {
-        if kind == Self.number, Int(child) == (index + 1) * Self.size { kind = Self.straight }
+        if kind == Self.number, slot == LayoutTree.Slot.value.rawValue,
+            Int(child) == (index + 1) * Self.size
+        {
+            kind = Self.straight
+        }
     }
 
     private mutating func set(_ index: Int, _ byte: UInt8, _ more: UInt8) {
@@ -89,8 +93,7 @@ extension Step {
         let length = Int(length) + given
         guard width < 16, length + width < 32, width < text.count else { return }
         let dot = min(text.first(0x2E, from: 0), width)
-        fraction = SIMD16()
-        whole = SIMD16()
+        source = SIMD16(repeating: 255)
         var index = 0
         while index < width {
             if index == dot {
@@ -99,11 +102,8 @@ extension Step {
                 // Of several digits before the dot the first is none.
                 let isFirst = index == 0 && dot > 1
                 set(length + index, isFirst ? 0x31 : 0x30, isFirst ? 8 : 9)
-                if index < dot, dot < width {
-                    whole[16 - width + index] = 0x0F
-                } else {
-                    fraction[16 - width + index] = 0x0F
-                }
+                let place = 16 - width + index
+                source[index < dot && dot < width ? place + 1 : place] = UInt8(place)
             }
             index += 1
         }

@@ -28,6 +28,8 @@ struct ByteMap: Sendable {
     private var wait = 0
     /// Each costs what learning a few runs again does.
     private static let mistakesMax = 64
+    /// Places in which a run may stand; what is in none of them is read twice.
+    private static var ways: Int { 4 }
 
     /// - Parameter hashMask: all ones, but for a test that wants every hash to be the same.
     init(hashMask: UInt64) { self.hashMask = hashMask }
@@ -193,12 +195,20 @@ extension ByteMap {
             return nil
         }
         let hash = telling.hash(payload, start) & hashMask
+        return recent(hash).map { (Int($0.number), Int($0.length)) }
+    }
+
+    /// The entry that was found last of those with this hash of their telling words.
+    @inline(__always)
+    private func recent(_ hash: UInt64) -> Recent? {
         let tag = UInt16(truncatingIfNeeded: hash &>> 48)
         let slot = Int(truncatingIfNeeded: hash) & (recent.count &- 1)
-        var found = recent[slot]
-        if found.tag != tag { found = recent[slot ^ 1] }
-        guard found.tag == tag, found.length > 0 else { return nil }
-        return (Int(found.number), Int(found.length))
+        // Nearly always the first.
+        for way in 0..<Self.ways {
+            let found = recent[slot ^ way]
+            if found.tag == tag, found.length > 0 { return found }
+        }
+        return nil
     }
 
     /// Asks for what `guess` will need of the run that begins at `start`.
@@ -215,8 +225,7 @@ extension ByteMap {
     /// Asks for what is compared with a run of this hash, and says what it seems to stand for.
     @inline(__always)
     func expect(_ hash: UInt64) -> Int? {
-        let found = recent[Int(truncatingIfNeeded: hash) & (recent.count &- 1)]
-        guard found.tag == UInt16(truncatingIfNeeded: hash &>> 48) else { return nil }
+        guard let found = recent(hash) else { return nil }
         entries.span.ask(for: Int(found.number))
         bytes.span.ask(for: Int(found.offset), Int(found.length))
         return Int(found.value)
@@ -275,8 +284,12 @@ extension ByteMap {
         let words = telling.hash(payload, run.lowerBound) & hashMask
         let tag = UInt16(truncatingIfNeeded: words &>> 48)
         let slot = Int(truncatingIfNeeded: words) & (recent.count - 1)
-        // Of two that may stand here the one that came later is moved on.
-        if recent[slot].length > 0, recent[slot].tag != tag { recent[slot ^ 1] = recent[slot] }
+        // What stands here already is moved on to where nothing does, or in place of something else.
+        if recent[slot].length > 0, recent[slot].tag != tag {
+            var way = 1
+            while way < Self.ways - 1, recent[slot ^ way].length > 0 { way += 1 }
+            recent[slot ^ way] = recent[slot]
+        }
         let entry = entries[number]
         recent[slot] = Recent(
             tag: tag, length: length, number: Int32(number), offset: entry.offset,
@@ -299,8 +312,10 @@ extension ByteMap {
                 by: two ^ 0x9E37_79B9_7F4A_7C15)
             let right = (three ^ 0x94D0_49BB_1331_11EB).multipliedFullWidth(
                 by: four ^ 0x2545_F491_4F6C_DD1D)
+            // Names that differ in a digit or two would crowd without the last product.
             let mixed = (left.high ^ left.low) &+ (right.high &<< 1 ^ right.low)
-            return mixed ^ (mixed &>> 29)
+            let spread = mixed &* 0x9E37_79B9_7F4A_7C15
+            return spread ^ (spread &>> 32)
         }
 
         /// Takes the word at `place` instead of the one that has been there longest.

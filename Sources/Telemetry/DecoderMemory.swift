@@ -70,9 +70,16 @@ struct DecoderMemory: Sendable {
         scalars[DecoderMemory.key(device, metric, use, part)]
     }
 
+    /// The largest number that a device has shown, 0 before the first.
+    @inline(__always)
+    func peak(_ device: DeviceIndex, _ metric: Metric) -> Double {
+        scalars[DecoderMemory.key(device, metric, .peak, 0)]?.value ?? 0
+    }
+
     /// Asks for what a device's next message will compare with.
     func expect(_ device: DeviceIndex) { scalars.expect(device) }
 
+    @inline(never)
     mutating func remember(
         _ value: Double, at time: Instant, _ device: DeviceIndex, _ metric: Metric, _ use: Use,
         _ part: Int = 0
@@ -156,8 +163,11 @@ struct ScalarTable: Sendable {
         static let free = Entry(key: .max, value: DecoderMemory.Scalar(value: 0, time: 0))
     }
 
-    private var entries = Array(repeating: Entry.free, count: 16)
+    private var entries = Array(repeating: Entry.free, count: 1 << bitsMin)
+    /// Of a product, those above the ones that number the entries.
+    private var shift = 64 - UInt64(bitsMin)
     private(set) var count = 0
+    private static var bitsMin: Int { 4 }
     /// No key: the metric of one has eight bits and its use four, of which 15 is none.
     private static var free: UInt64 { .max }
 
@@ -183,17 +193,20 @@ struct ScalarTable: Sendable {
 
     mutating func removeAll() { self = ScalarTable() }
 
-    /// Where what is known of a device begins; the upper bits of a product depend on all of its factor.
+    /// Where what is known of a device begins.
+    ///
+    /// The uppermost bits of multiples of the golden ratio lie evenly apart for devices that are numbered
+    /// one after the other, so that one look nearly always finds what is asked for.
     @inline(__always)
     private func place(of device: UInt32) -> Int {
-        Int(truncatingIfNeeded: (UInt64(device) &* 0x9E37_79B9_7F4A_7C15) &>> 32) &* 4
+        Int(truncatingIfNeeded: (UInt64(device) &* 0x9E37_79B9_7F4A_7C15) &>> shift)
     }
 
     /// Asks for the numbers of a device to come nearer.
     func expect(_ device: DeviceIndex) {
         guard count > 0 else { return }
-        let place = place(of: device.value) & (entries.count &- 1)
-        entries.span.extracting(place..<min(place &+ 8, entries.count)).ask()
+        let place = place(of: device.value)
+        entries.span.extracting(place..<min(place &+ 4, entries.count)).ask()
     }
 
     /// Where `key` stands, or where it would.
@@ -202,7 +215,7 @@ struct ScalarTable: Sendable {
         let device = place(of: UInt32(truncatingIfNeeded: key &>> 32))
         // Parts of one metric, of which there may be many, are spread like devices.
         let part = Int(truncatingIfNeeded: (key & 0xF_FFFF) &* 0x2545_F491)
-        var place = (device &+ part &+ Int(truncatingIfNeeded: key &>> 24) & 7) & mask
+        var place = (device &+ part &+ Int(truncatingIfNeeded: key &>> 24) & 3) & mask
         while entries[place].key != key, entries[place].key != Self.free {
             place = (place &+ 1) & mask
         }
@@ -212,6 +225,7 @@ struct ScalarTable: Sendable {
     private mutating func grow() {
         let old = all
         entries = Array(repeating: .free, count: entries.count * 2)
+        shift -= 1
         for (key, value) in old { entries[place(of: key)] = Entry(key: key, value: value) }
     }
 

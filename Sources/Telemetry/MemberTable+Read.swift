@@ -31,25 +31,26 @@ extension MemberTable {
         var reading = Reading()
         var position = 0
         var last = message
-        var opening = MemberTable.opening
+        // What stands before a key: a comma before all but the first.
+        var first = Byte.openBrace
         var seen: UInt32 = 0
         while true {
             var entry = Int(entries[last].follower)
             // What a space follows is another literal, to which the space belongs.
-            if !bytes.matches(entries[entry].key, at: position, opening: opening)
+            if !bytes.matches(entries[entry].key, at: position, first: first)
                 || isSpace(bytes.byte(at: position &+ Int(entries[entry].key.length)))
             {
-                if opening == 0, bytes.byte(at: position) == Byte.closeBrace { break }
+                if first == Byte.comma, bytes.byte(at: position) == Byte.closeBrace { break }
                 guard
                     let found = find(
-                        entries.span, buckets, bytes, at: position, opening: opening,
+                        entries.span, buckets, bytes, at: position, first: first,
                         isMetric: false, hashMask: hashMask)
                 else { return nil }
                 entry = found
                 entries[last].follower = Int32(truncatingIfNeeded: entry)
             }
             last = entry
-            opening = 0
+            first = Byte.comma
             let start = position &+ Int(entries[entry].key.length)
             let way = entries[entry].way
             if way == .label {
@@ -135,27 +136,28 @@ extension MemberTable {
         var rows = open.mutableSpan
         var position = start
         var last = metrics
-        var opening = MemberTable.opening
+        // What stands before a key: a comma before all but the first.
+        var first = Byte.openBrace
         var group: Int32 = -1
         var base = 0
         var filled: UInt32 = 0
         while true {
             var entry = Int(entries[last].follower)
-            var word = bytes.word(behind: entries[entry].key, at: position, opening: opening)
+            var word = bytes.word(behind: entries[entry].key, at: position, first: first)
             if word.map({ isSpace(UInt8(truncatingIfNeeded: $0)) }) ?? true {
-                if opening == 0, bytes.byte(at: position) == Byte.closeBrace { break }
+                if first == Byte.comma, bytes.byte(at: position) == Byte.closeBrace { break }
                 guard
                     let found = find(
-                        entries.span, buckets, bytes, at: position, opening: opening,
+                        entries.span, buckets, bytes, at: position, first: first,
                         isMetric: true, hashMask: hashMask)
                 else { return nil }
                 entry = found
                 entries[last].follower = Int32(truncatingIfNeeded: entry)
-                word = bytes.word(behind: entries[entry].key, at: position, opening: opening)
+                word = bytes.word(behind: entries[entry].key, at: position, first: first)
             }
             guard let word else { return nil }
             last = entry
-            opening = 0
+            first = Byte.comma
             let begin = position &+ Int(entries[entry].key.length)
             let number: Double
             if !entries[entry].isLong, let value = entries[entry].form.value(word) {
@@ -267,7 +269,9 @@ extension MemberTable {
     @inline(__always)
     private static func time(_ bytes: Span<UInt8>, at start: Int) -> (Node, end: Int)? {
         // Milliseconds have 13 digits.
-        if let number = Number.parse(bytes, at: start) {
+        if let number = Number.long(bytes, at: start, bytes.word(at: start))
+            ?? Number.parse(bytes, at: start)
+        {
             let node = Node(
                 kind: .number, flag: number.isInteger, start: Int32(truncatingIfNeeded: start),
                 end: Int32(truncatingIfNeeded: number.end), next: 0, value: number.value)

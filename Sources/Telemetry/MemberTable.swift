@@ -59,8 +59,6 @@ struct MemberTable: Sendable {
     static let countMax = 2_048
     static let message = 0
     static let metrics = 1
-    /// What a brace differs by from a comma: the first key of an object has the former before it.
-    static let opening = UInt64(Byte.openBrace ^ Byte.comma)
 
     init(hashMask: UInt64) { self.hashMask = hashMask }
 
@@ -139,7 +137,7 @@ struct MemberTable: Sendable {
     @inline(never)
     static func find(
         _ entries: Span<Entry>, _ buckets: Span<Int32>, _ bytes: Span<UInt8>, at start: Int,
-        opening: UInt64, isMetric: Bool, hashMask: UInt64
+        first: UInt8, isMetric: Bool, hashMask: UInt64
     ) -> Int? {
         guard let key = key(bytes, at: start) else { return nil }
         let hash = bytes.hash(key.name, seed: isMetric ? 1 : 0) & hashMask
@@ -148,7 +146,7 @@ struct MemberTable: Sendable {
             let index = Int(buckets[bucket])
             if entries[index].hash == hash, entries[index].isMetric == isMetric,
                 Int(entries[index].key.length) == key.literal.count,
-                bytes.matches(entries[index].key, at: start, opening: opening)
+                bytes.matches(entries[index].key, at: start, first: first)
             {
                 return index
             }
@@ -173,7 +171,7 @@ extension MemberTable {
         guard first == Byte.comma || first == Byte.openBrace else { return 0 }
         let found = Self.find(
             entries.span, buckets.span, bytes, at: start,
-            opening: UInt64(first ^ Byte.comma), isMetric: isMetric, hashMask: hashMask)
+            first: first, isMetric: isMetric, hashMask: hashMask)
         guard let place = found ?? add(bytes, key.name, key.literal, isMetric) else { return 0 }
         fill(&entries[place])
         entries[last].follower = Int32(place)
@@ -185,7 +183,7 @@ extension MemberTable {
     ) -> Int? {
         guard entries.count < Self.countMax else { return nil }
         var made = Entry()
-        made.key = KeyLiteral(bytes, literal, first: Byte.comma)
+        made.key = KeyLiteral(bytes, literal)
         made.quote = Int32(name.lowerBound - 1 - literal.lowerBound)
         made.isMetric = isMetric
         made.hash = bytes.hash(name, seed: isMetric ? 1 : 0) & hashMask

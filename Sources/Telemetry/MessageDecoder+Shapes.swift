@@ -213,7 +213,7 @@ extension MessageDecoder {
                 SampleBatch.Reading(
                     row: Int32(truncatingIfNeeded: firstRow &+ Int(counter.lane >> 4)),
                     lane: UInt8(truncatingIfNeeded: counter.lane & 15),
-                    value: shapes.tree.number(Int(counter.ordinal)) * counter.scale))
+                    value: shapes.tree.numbers[Int(counter.ordinal)] * counter.scale))
         }
     }
 
@@ -222,17 +222,19 @@ extension MessageDecoder {
         _ number: Int, _ device: DeviceIndex, _ time: Instant, _ batch: inout SampleBatch
     ) {
         let shape = shapes.shapes[number]
-        let rows = Int(shape.rows.lowerBound)
-        let firstRow = batch.lanes.count &- (Int(shape.rows.upperBound) &- rows)
-        memory.begin(canFail: false)
+        let firstRow =
+            batch.lanes.count &- Int(shape.rows.upperBound) &+ Int(shape.rows.lowerBound)
+        var lanes = batch.lanes.mutableSpan
         for index in Int(shape.peaks.lowerBound)..<Int(shape.peaks.upperBound) {
-            let peak = shapes.extras[index]
-            let value = shapes.tree.number(Int(peak.ordinal)) * peak.scale
-            let (row, lane) = (Int(peak.lane >> 4), Int(peak.lane & 15))
-            let metric = Metric(group: Int(shapes.rows[rows &+ row].group), lane: lane)
-            let before = memory.scalar(device, metric, .peak)?.value ?? 0
-            if value > before { memory.remember(value, at: time, device, metric, .peak) }
-            batch.lanes[firstRow &+ row][lane] = Float(value / max(value, before))
+            let extra = shapes.extras[index]
+            let value = shapes.tree.numbers[Int(extra.ordinal)] * extra.scale
+            var peak = memory.peak(device, extra.metric)
+            if value > peak {
+                peak = value
+                memory.begin(canFail: false)
+                memory.remember(value, at: time, device, extra.metric, .peak)
+            }
+            lanes[firstRow &+ Int(extra.lane >> 4)][Int(extra.lane & 15)] = Float(value / peak)
         }
     }
 
@@ -295,7 +297,7 @@ extension MessageDecoder {
             batch.tally.points &+= 1
             let value =
                 shapes.extras[index].constant
-                ?? .number(shapes.tree.number(Int(shapes.extras[index].ordinal)))
+                ?? .number(shapes.tree.numbers[Int(shapes.extras[index].ordinal)])
             if let number = usable(value, resolver.known[place].source, &batch) {
                 take(number, as: place, labels, isIncrement: false, &batch)
             }
@@ -314,7 +316,7 @@ extension MessageDecoder {
             let place = Int(shapes.values[index].place)
             let value =
                 shapes.values[index].constant
-                ?? .number(shapes.tree.number(Int(shapes.values[index].ordinal)))
+                ?? .number(shapes.tree.numbers[Int(shapes.values[index].ordinal)])
             if case .number(let raw) = value, putPlain(raw, resolver.plain[place], labels, &batch) {
                 isHeard = true
                 continue
@@ -457,8 +459,8 @@ private struct ShapeDraft {
         // A little less than a vendor's "not available" would be: what is above is looked at closely.
         let blank = (known.hasBlanks ? 2_147_483_631 : 9.1e18) * known.scale
         var value = ShapeTree.Value(
-            place: Int32(place), lane: 0, way: .whole, scale: known.scale, low: -.infinity,
-            high: .infinity)
+            place: Int32(place), lane: 0, metric: resolution.meaning.metric, way: .whole,
+            scale: known.scale, low: -.infinity, high: .infinity)
         value.constant = constant
         switch resolution.disposition {
         case .selected: return false

@@ -230,7 +230,7 @@ extension MessageDecoder {
             return true
         case .peak:
             guard value > 0, value < 1e9 else { break }
-            let before = memory.scalar(device, meaning.metric, .peak)?.value ?? 0
+            let before = memory.peak(device, meaning.metric)
             if value > before {
                 memory.remember(value, at: record.time, device, meaning.metric, .peak)
             }

@@ -160,7 +160,8 @@ package struct MessageDecoder: Sendable {
 
     @inline(__always)
     private mutating func prepare(_ directory: borrowing Directory) {
-        let devices = directory.count
+        // The number of what it holds, and not its own, for which it would be copied.
+        let devices = directory.devices.count
         if resolver.isFull || known.count >= settings.labelSetsMax
             || map.byteCount >= settings.labelBytesMax || devices < devicesSeen
         {

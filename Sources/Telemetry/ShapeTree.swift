@@ -15,6 +15,7 @@ struct ShapeTree: Sendable {
         var place: Int32
         /// Row of the shape times 16, and the lane.
         var lane: Int32
+        var metric: Metric
         var way: Way
         var scale: Double
         /// Within these the value is sound, whatever else might be asked of it.
@@ -50,6 +51,7 @@ struct ShapeTree: Sendable {
         var ordinal: Int32
         var place: Int32
         var lane: Int32
+        var metric: Metric
         var scale: Double
         var constant: Scalar?
     }
@@ -117,7 +119,7 @@ struct ShapeTree: Sendable {
     /// - Parameter bytesMax: of all literals; 0 learns nothing.
     init(bytesMax: Int) { self.bytesMax = bytesMax }
 
-    var isEmpty: Bool { tree.isEmpty }
+    var isEmpty: Bool { shapes.isEmpty }
     var literalCount: Int { tree.literalCount }
 
     mutating func removeAll() {
@@ -198,7 +200,7 @@ extension ShapeTree {
             extras.append(
                 Extra(
                     ordinal: value.ordinal, place: value.place, lane: value.lane,
-                    scale: value.scale, constant: value.constant))
+                    metric: value.metric, scale: value.scale, constant: value.constant))
         }
         return first..<Int32(extras.count)
     }

@@ -254,6 +254,32 @@ import Testing
         #expect(harness.value("nvidia/GPU-1", .utilSM) == 0.5, "names are told apart as well")
     }
 
+    @Test func `four runs of labels in one place are known by a few words, and a fifth by its own`()
+    {
+        // Hashes that differ in their tags alone.
+        var map = ByteMap(hashMask: 0xFFFF << 48)
+        let runs = (0..<5).map {
+            Array("uuid=GPU-\($0),host=gpu-node-\($0),index=0,pstate=P0".utf8)
+        }
+        func known() -> [Int?] {
+            runs.map { run in
+                let bytes = run.span
+                return map.guess(bytes, 0)?.number
+            }
+        }
+        for (number, run) in runs.enumerated() {
+            let bytes = run.span
+            let hash = map.hash(bytes, 0..<run.count, salt: 1)
+            map.add(bytes, 0..<run.count, salt: 1, hash: hash, value: Int32(number))
+            map.note(bytes, 0..<run.count, salt: 1, hash: hash)
+            if number == 3 { #expect(known() == [0, 1, 2, 3, nil]) }
+        }
+        let last = known()
+        #expect(last[4] == 4)
+        #expect(last.count { $0 != nil } == 4, "one of the others made room")
+        #expect(last.enumerated().allSatisfy { $0.element == nil || $0.element == $0.offset })
+    }
+
     @Test func `a job that comes back is seen though its labels are known`() throws {
         var harness = Harness()
         for (second, job) in ["a", "b", "a", "a"].enumerated() {

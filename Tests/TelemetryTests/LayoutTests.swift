@@ -75,7 +75,7 @@ import Testing
         guard found.shape >= 0 else { return nil }
         var rows: [SIMD16<Float>] = []
         let isSound = tree.convert(targets[found.shape], into: &rows)
-        return (message.values.indices.map { tree.number($0) }, rows, isSound)
+        return (message.values.indices.map { tree.numbers[$0] }, rows, isSound)
     }
 
     @Test(arguments: InstructionSet.allCases)

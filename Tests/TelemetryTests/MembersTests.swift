@@ -319,16 +319,16 @@ extension MembersTests {
     ]
 
     private static func word(
-        _ bytes: [UInt8], _ key: KeyLiteral, _ at: Int, _ opening: UInt64
+        _ bytes: [UInt8], _ key: KeyLiteral, _ at: Int, _ first: UInt8
     )
         -> UInt64?
-    { bytes.span.word(behind: key, at: at, opening: opening) }
+    { bytes.span.word(behind: key, at: at, first: first) }
 
     private static func matches(
-        _ bytes: [UInt8], _ key: KeyLiteral, _ at: Int, _ opening: UInt64
+        _ bytes: [UInt8], _ key: KeyLiteral, _ at: Int, _ first: UInt8
     )
         -> Bool
-    { bytes.span.matches(key, at: at, opening: opening) }
+    { bytes.span.matches(key, at: at, first: first) }
 
     private static func first(_ bytes: [UInt8], _ byte: UInt8, _ start: Int) -> Int {
         bytes.span.first(byte, from: start)
@@ -343,19 +343,19 @@ extension MembersTests {
     @Test func `a key matches its own bytes and no others, and gives the word behind it`() {
         let bytes = (0..<140).map { UInt8(truncatingIfNeeded: $0 &* 11 &+ 3) }
         for length in 1...KeyLiteral.lengthMax {
-            let key = KeyLiteral(bytes.span, 5..<5 + length, first: bytes[5])
+            let key = KeyLiteral(bytes.span, 5..<5 + length)
             let behind = (0..<8).reduce(0 as UInt64) {
                 $0 | UInt64(bytes[5 + length + $1]) << UInt64($1 * 8)
             }
-            #expect(Self.word(bytes, key, 5, 0) == behind)
-            #expect(Self.matches(bytes, key, 5, 0))
+            #expect(Self.word(bytes, key, 5, bytes[5]) == behind)
+            #expect(Self.matches(bytes, key, 5, bytes[5]))
             for changed in 5..<5 + length {
                 var other = bytes
                 other[changed] ^= 1
-                #expect(Self.word(other, key, 5, 0) == nil)
-                #expect(Self.matches(other, key, 5, 0) == false)
+                #expect(Self.word(other, key, 5, bytes[5]) == nil)
+                #expect(Self.matches(other, key, 5, bytes[5]) == false)
                 // The first one, and only that, may be another by agreement.
-                #expect((Self.word(other, key, 5, 1) != nil) == (changed == 5))
+                #expect((Self.word(other, key, 5, bytes[5] ^ 1) != nil) == (changed == 5))
             }
             for offset in Self.strange + [77, 140] {
                 #expect(Self.word(bytes, key, offset, 0) == nil)
@@ -366,7 +366,7 @@ extension MembersTests {
         }
         let nothing = [UInt8](repeating: 0xFF, count: 140)
         #expect(Self.word([UInt8](repeating: 0, count: 140), KeyLiteral(), 5, 0) == nil)
-        #expect(Self.word(nothing, KeyLiteral(), 5, 0x57) == nil)
+        #expect(Self.word(nothing, KeyLiteral(), 5, 0xFF) == nil)
     }
 
     @Test func `a byte is found where it stands first, and nowhere else`() {

@@ -1,4 +1,5 @@
 import Fleet
+import TestSupport
 import Testing
 
 @testable import Telemetry
@@ -235,5 +236,31 @@ import Testing
         #expect(harness.decoder.remembered.count == 2)
         #expect(harness.decoder.statistics.memoryRefused == 3)
         #expect(harness.batch.rows.count == 5, "the values themselves are not lost")
+    }
+
+    @Test(arguments: 1...4 as ClosedRange<UInt64>)
+    func `numbers are found again whatever was added and taken back`(_ seed: UInt64) {
+        var generator = SeededGenerator(seed: seed)
+        var table = ScalarTable()
+        var expected: [UInt64: DecoderMemory.Scalar] = [:]
+        for step in 0..<2_000 {
+            let key =
+                UInt64.random(in: 0..<200, using: &generator) << 32
+                | UInt64.random(in: 30..<34, using: &generator) << 24 | 2 << 20
+                | UInt64.random(in: 0..<2, using: &generator)
+            let isAdded = UInt64.random(in: 0..<3, using: &generator) > 0
+            let value = isAdded ? DecoderMemory.Scalar(value: Double(step), time: 1) : nil
+            table[key] = value
+            expected[key] = value
+        }
+        #expect(table.count == expected.count, "seed \(seed)")
+        for device in 0..<200 as Range<UInt64> {
+            for metric in 30..<34 as Range<UInt64> {
+                for part in 0..<2 as Range<UInt64> {
+                    let key = device << 32 | metric << 24 | 2 << 20 | part
+                    #expect(table[key] == expected[key], "seed \(seed), key \(key)")
+                }
+            }
+        }
     }
 }

@@ -34,16 +34,17 @@ enum {
 /// What stands behind the literal of a step, of all that the owner knows of.
 enum { lanes_slot_value };
 /// One step through a message: 32 bytes as they are expected, a literal and often a number in the
-/// form that it had before. Two lines of the cache.
+/// form that it had before.
 struct lanes_step {
     /// Text fits if no byte is below the least, and none above it by more than it may be: by 0 for a
     /// byte that is given, 9 for a digit, 255 for any.
     lanes_text least[2], above[2];
-    /// Of the sixteen bytes before the number's end: its digits behind the dot, or all of them where
-    /// it has none; and those before the dot.
-    lanes_text fraction, whole;
+    /// By digit, of sixteen: which of the sixteen bytes before the number's end it is, or 255. Those
+    /// before a dot go over it.
+    lanes_text source;
     double divisor;
-    /// Of a time with more than fifteen digits: what the first are worth, which stand as they are.
+    /// Of a time with more than fifteen digits: what the first are worth, which stand as they are. No
+    /// step that is straight has one.
     long base;
     /// Bytes of the literal and of the number that is expected.
     int advance;
@@ -53,7 +54,7 @@ struct lanes_step {
     /// What follows, as above; what stands there at all, which is for the owner; the literal's bytes.
     unsigned char kind, slot, length;
 };
-_Static_assert(sizeof(struct lanes_step) == 128, "two lines of the cache");
+_Static_assert(sizeof(struct lanes_step) == 112, "less than two lines of the cache");
 
 /// Bit i says that byte i of two times 32 is the same.
 LANES_INLINE unsigned lanes_same(const void *one, const void *other)
@@ -64,6 +65,16 @@ LANES_INLINE unsigned lanes_same(const void *one, const void *other)
     unsigned result;
     __builtin_memcpy(&result, &bits, 4);
     return result;
+}
+/// Whether those bytes of a text that count, 255 each, are those of a key, in which the others are 0.
+LANES_INLINE int lanes_is_key(lanes_text low, lanes_text high, lanes_text key_low, lanes_text key_high,
+    lanes_text low_counts, lanes_text high_counts)
+{
+    _Bool __attribute__((ext_vector_type(16))) bits = __builtin_convertvector(
+        ((low & low_counts) == key_low) & ((high & high_counts) == key_high), _Bool __attribute__((ext_vector_type(16))));
+    unsigned short result;
+    __builtin_memcpy(&result, &bits, 2);
+    return result == 0xFFFF;
 }
 /// Whether a text begins with the literal of a step.
 LANES_INLINE int lanes_begins(const void *text, const struct lanes_step *step)
@@ -88,14 +99,25 @@ LANES_INLINE unsigned lanes_others(const void *text)
     __builtin_memcpy(&result, &bits, 2);
     return result;
 }
-/// The digits of a number that ends at `end`, the last one last: those of the `fraction` mask as they
-/// stand, and those of the `whole` mask one place on, over the dot.
-LANES_INLINE lanes_text lanes_joined(const void *end, lanes_text fraction, lanes_text whole)
+/// Bytes one place on.
+LANES_INLINE lanes_text lanes_over_dot(lanes_text text)
+{
+    const lanes_text none = 0;
+    return __builtin_shufflevector(none, text, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30);
+}
+/// The digits of a number that ends at `end`, the last one last, in the lower halves of the bytes; what
+/// is in the upper ones of those that are none is not said.
+LANES_INLINE lanes_text lanes_picked(const void *end, lanes_text source)
 {
     const lanes_text text = *(const lanes_loose_text *)((const char *)end - 16);
-    const lanes_text none = 0;
-    return (text & fraction)
-        | __builtin_shufflevector(none, text & whole, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30);
+#if defined(__SSSE3__)
+    typedef char bytes __attribute__((vector_size(16)));
+    return (lanes_text)__builtin_ia32_pshufb128((bytes)text, (bytes)source);
+#else
+    // Each is where it is wanted, or one place ahead.
+    const lanes_text places = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    return (text & (lanes_text)(source == places)) | (lanes_over_dot(text) & (lanes_text)(source == places - 1));
+#endif
 }
 /// The same of a number of up to fifteen bytes without sign or exponent, wherever it ends, and the
 /// power of ten to divide it by. Answers its width, or 0 where another thing stands there.
@@ -119,7 +141,8 @@ LANES_INLINE long lanes_number(const void *text, void *digits, double *divisor)
     if (LANES_RARE((byte[width] | 0x20) == 'e')) return 0;
     const lanes_text fraction = *(const lanes_loose_text *)(tops + part);
     const lanes_text ahead = *(const lanes_loose_text *)(tops + width) & ~*(const lanes_loose_text *)(tops + part + 1);
-    *(lanes_text *)digits = lanes_joined(byte + width, fraction, ahead);
+    const lanes_text bytes = *(const lanes_loose_text *)(byte + width - 16);
+    *(lanes_text *)digits = (bytes & fraction) | lanes_over_dot(bytes & ahead);
     *divisor = powers[power];
     return width;
 }
@@ -181,7 +204,8 @@ LANES_INLINE int lanes_follow(struct lanes_walk *walk, const struct lanes_step *
         const struct lanes_step *step = (const struct lanes_step *)(steps + next);
         const char *end = place + step->advance;
         if (LANES_RARE(!lanes_fits(place, step))) {
-            // Perhaps a number of another form.
+            // Perhaps a number of another form. What is seldom read again is not kept for it.
+            __asm__("" ::: "memory");
             if (step->kind > lanes_step_number || step->slot != lanes_slot_value || !lanes_begins(place, step)) break;
             end = place + step->length;
             const long width = lanes_number(end, digits, divisor);
@@ -196,17 +220,18 @@ LANES_INLINE int lanes_follow(struct lanes_walk *walk, const struct lanes_step *
             continue;
         }
         // Each is more likely than the next, and none so rare that it might wait for memory.
-        if (__builtin_expect_with_probability(step->kind <= lanes_step_number, 1, 0.7)) {
-            *digits = lanes_joined(end, step->fraction, step->whole);
+        if (__builtin_expect_with_probability(step->kind == lanes_step_straight, 1, 0.7)) {
+            *digits++ = lanes_picked(end, step->source);
+            *divisor++ = step->divisor;
+            place = end;
+            next += sizeof *step;
+            continue;
+        }
+        if (step->kind == lanes_step_number) {
+            *digits = lanes_picked(end, step->source);
             *divisor = step->divisor;
             base |= step->base;
             place = end;
-            if (__builtin_expect(step->kind == lanes_step_straight, 1)) {
-                next += sizeof *step;
-                digits++;
-                divisor++;
-                continue;
-            }
         } else if (__builtin_expect(step->kind == lanes_step_open, 1)) {
             const long width = lanes_number(end, digits, divisor);
             if (width == 0) break;
@@ -278,9 +303,11 @@ struct lanes_conversion {
     /// Numbers, a multiple of eight; those that are too many go where nobody looks.
     long count;
     double *values;
+    /// Rows of lanes, and one more for the numbers that have none.
+    long rows;
     float *lanes;
 };
-/// Divides each number into `values`, scales it, and puts it into its lane. 0 where one is out of its
+/// Divides each number into `values`, scales it, and puts it into its lane; other lanes are NaN. 0 where one is out of its
 /// range; a divisor that is no number makes none that is.
 ///
 /// Fifteen digits and a power of ten are exact in a double, so that the division rounds once.
@@ -294,10 +321,12 @@ LANES_INLINE int lanes_convert(const struct lanes_conversion *all)
     const lanes_stored_double *target = (const lanes_stored_double *)all->targets;
     longs wrong = 0;
 #pragma clang loop unroll(disable)
+    for (long row = 0; row <= all->rows; row++) ((lanes_stored_float *)all->lanes)[row] = (lanes_float)__builtin_nanf("");
+#pragma clang loop unroll(disable)
     for (long i = 0; i < all->count; i += 8, target += 3, text += 2) {
         // Two digits: the lower byte times ten and the upper one, in the upper byte of a product.
-        const lanes_int one = lanes_paired(text[0] * (unsigned short)2561 >> 8, 100);
-        const lanes_int two = lanes_paired(text[1] * (unsigned short)2561 >> 8, 100);
+        const lanes_int one = lanes_paired((text[0] & 0x0F0F) * (unsigned short)2561 >> 8, 100);
+        const lanes_int two = lanes_paired((text[1] & 0x0F0F) * (unsigned short)2561 >> 8, 100);
         // Four times four digits of each number; side by side, that two eights come out of their sums.
         const lanes_short packed = __builtin_shufflevector((lanes_short)one, (lanes_short)two, 0, 2, 4, 6, 32, 34,
             36, 38, 8, 10, 12, 14, 40, 42, 44, 46, 16, 18, 20, 22, 48, 50, 52, 54, 24, 26, 28, 30, 56, 58, 60, 62);
