@@ -263,7 +263,7 @@ package struct LaneSlots: ~Copyable {
                 unsafe $0.load(
                     fromByteOffset: reading * MemoryLayout<Reading>.stride, as: lanes_reading.self)
             }
-            guard waiting.row < end else { return }
+            guard Int(waiting.row) < end else { return }
             unsafe slots[Int(places[Int(waiting.row)].slot)].counters = Int32(counters.count)
             counters.append(contentsOf: repeatElement(LaneCounter(), count: 16))
         }

@@ -480,7 +480,7 @@ LANES_INLINE long lanes_sort(struct lanes_sorting job)
 }
 /// What a counter of one row reads.
 struct lanes_reading {
-    int row;
+    unsigned row;
     unsigned char lane;
     double value;
 };
@@ -528,8 +528,8 @@ LANES_INLINE struct lanes_counted lanes_count(struct lanes_counting job)
     struct lanes_increase *const increases = (struct lanes_increase *)job.increases;
     struct lanes_increase *increase = increases;
     while (next < all) {
-        const long row = next->row;
-        if (row < 0 || row >= job.end) break;
+        const unsigned row = next->row;
+        if (row >= job.end) break;
         struct lanes_place *place = (struct lanes_place *)job.places + row;
         // The account of a row that was refused asks for its points alone.
         if (place->slot < 0) {
@@ -541,7 +541,7 @@ LANES_INLINE struct lanes_counted lanes_count(struct lanes_counting job)
         const struct lanes_arrival *arrival = (const struct lanes_arrival *)job.rows + row;
         const long time = arrival->time;
         const unsigned asked = job.asked[arrival->group & 15];
-        float *lanes = (float *)job.lanes + row * 16;
+        float *lanes = (float *)job.lanes + (size_t)row * 16;
         struct lanes_counter *counters = (struct lanes_counter *)job.counters + slot->counters;
         if (job.prefetch < all - next && next[job.prefetch].row < job.end) {
             const struct lanes_place *ahead = (const struct lanes_place *)job.places + next[job.prefetch].row;
