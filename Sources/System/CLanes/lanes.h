@@ -267,7 +267,7 @@ struct lanes_rows {
     /// there is no room for all that one row may ask for.
     void *fed;
     long fed_max;
-    /// Rows to look ahead; 0 where the state fits the cache.
+    /// Rows to look ahead.
     int prefetch;
 };
 /// The first row that deserves a look, and the lanes of which a mark changed there; or the end.
@@ -284,29 +284,24 @@ LANES_INLINE struct lanes_found lanes_remember_rows(struct lanes_rows job)
     const struct lanes_row *rows = (const struct lanes_row *)job.rows;
     const struct lanes_use *uses = (const struct lanes_use *)job.uses;
     struct lanes_fed *listed = (struct lanes_fed *)job.fed;
-    const long asked_end = job.prefetch > 0 ? job.end - job.prefetch : job.first;
     // Rows of one message have one time.
     long time = job.epoch * 1000;
     long fed = 0;
     int now = 0;
     for (long i = job.first; i < job.end; i++) {
         const struct lanes_row row = rows[i];
-        if (i < asked_end) {
-            const struct lanes_row next = rows[i + job.prefetch];
-            const struct lanes_use use = uses[next.group & 15];
-            __builtin_prefetch(job.marks + (size_t)next.device * 16, 0, 3);
-            __builtin_prefetch(job.ready + (size_t)next.device * job.words, 0, 3);
-            if (use.block >= 0)
-                lanes_ask((const char *)job.state + ((size_t)next.device * job.blocks + use.block) * 192, 192);
-            for (int g = use.first_gathering; g < use.first_gathering + use.gatherings_count; g++) {
-                const struct lanes_gathering *what = (const struct lanes_gathering *)job.gatherings + g;
-                lanes_ask(job.numbers + (size_t)next.device * job.number_stride + what->number, 96);
-                lanes_ask(job.times + (size_t)next.device * job.time_stride + what->time, 64);
+        if (i < job.end - job.prefetch) {
+            const size_t device = rows[i + job.prefetch].device;
+            const struct lanes_use *use = uses + (rows[i + job.prefetch].group & 15);
+            if (use->block >= 0) {
+                const char *block = (const char *)job.state + (device * job.blocks + use->block) * 192;
+                for (int line = 0; line < 3; line++) __builtin_prefetch(block + line * 64, 0, 3);
             }
-            for (int w = use.first_widening; w < use.first_widening + use.widenings_count; w++) {
-                const struct lanes_widening *what = (const struct lanes_widening *)job.widenings + w;
-                lanes_ask(job.numbers + (size_t)next.device * job.number_stride + what->number, 64);
-                lanes_ask(job.times + (size_t)next.device * job.time_stride + what->time, 8);
+            if (use->gatherings_count | use->widenings_count) {
+                __builtin_prefetch(job.marks + device * 16, 0, 3);
+                // What they keep lies first; to ask for just that would take longer than is won.
+                lanes_ask(job.numbers + device * job.number_stride, 192);
+                lanes_ask(job.times + device * job.time_stride, 128);
             }
         }
         if (row.present == 0) continue;
@@ -431,7 +426,7 @@ LANES_INLINE long lanes_sort(struct lanes_sorting job)
                 const long slot = job.slot_of[(size_t)next->device * 16 + next->group];
                 if (slot >= 0) {
                     __builtin_prefetch(slots + slot, 1, 3);
-                    lanes_ask(newest + slot, 64);
+                    __builtin_prefetch(newest + slot, 1, 3);
                 }
             }
         }
