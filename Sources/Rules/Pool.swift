@@ -217,12 +217,19 @@ extension Pool {
         }
     }
 
-    /// Counts seconds for `value` among the values that compete for being usual.
-    mutating func learn(_ value: Float, seconds: Float, window: Int64, numbersAt: Int) {
+    /// The value seen longest, once `value` was counted for the time since the last one.
+    mutating func usual(
+        with value: Float, at now: Int64, window: Int64, timeAt: Int, numbersAt: Int
+    ) -> Float? {
+        let last = times[timeAt]
+        times[timeAt] = now
+        let seconds = last == .min ? 0 : Float(min(now - last, 60_000)) * 0.001
         var numbers = numbers.mutableSpan
         Pool.learn(value, seconds: seconds, window: window, &numbers, numbersAt)
+        return Pool.usual(numbers.span, numbersAt)
     }
 
+    /// Counts seconds for `value` among the values that compete for being usual.
     static func learn(
         _ value: Float, seconds: Float, window: Int64, _ numbers: inout MutableSpan<Float>,
         _ numbersAt: Int
@@ -244,8 +251,12 @@ extension Pool {
         _ window: Int64, _ numbers: inout MutableSpan<Float>, _ numbersAt: Int
     ) {
         var total: Float = 0
-        for place in stride(from: numbersAt, to: numbersAt + 2 * levels, by: 2)
-        where !numbers[place].isNaN { total += numbers[place + 1] }
+        for level in 0..<levels {
+            let place = numbersAt &+ 2 &* level
+            // They are taken in order.
+            if numbers[place].isNaN { break }
+            total += numbers[place &+ 1]
+        }
         guard total > Float(window) * 0.001 else { return }
         for place in stride(from: numbersAt, to: numbersAt + 2 * levels, by: 2) {
             numbers[place + 1] *= 0.5
@@ -253,10 +264,15 @@ extension Pool {
     }
 
     /// The value seen longest, once it was seen for ten minutes.
-    func usual(numbersAt: Int) -> Float? {
+    func usual(numbersAt: Int) -> Float? { Pool.usual(numbers.span, numbersAt) }
+
+    private static func usual(_ numbers: Span<Float>, _ numbersAt: Int) -> Float? {
         var best = numbersAt
-        for place in stride(from: numbersAt, to: numbersAt + 2 * Pool.levels, by: 2)
-        where !numbers[place].isNaN && numbers[place + 1] > numbers[best + 1] { best = place }
-        return numbers[best + 1] >= 600 ? numbers[best] : nil
+        for level in 1..<levels {
+            let place = numbersAt &+ 2 &* level
+            if numbers[place].isNaN { break }
+            if numbers[place &+ 1] > numbers[best &+ 1] { best = place }
+        }
+        return numbers[best &+ 1] >= 600 ? numbers[best] : nil
     }
 }

@@ -251,14 +251,9 @@ struct Program {
     /// Which of them what changes on a device may let through.
     private(set) var reach = Reach()
     private(set) var memberAdmissions: [Admission] = []
-    /// By word: rules that are judged at steps, and those of them on devices; by kind and word: those
-    /// on groups, of the kinds that have any.
+    /// By word: rules that are judged at steps, and those of them on devices.
     private(set) var stepMask: [UInt64] = []
-    /// By word: those of them that are judged at turns only.
-    private(set) var patientMask: [UInt64] = []
     private(set) var deviceMask: [UInt64] = []
-    private(set) var groupMasks: [UInt64] = []
-    private(set) var groupKinds: [CohortKind] = []
     /// By metric group and word: rules to judge at a tick that brings some lane of the group.
     private(set) var tickMask: [UInt64] = []
     /// By metric group and rule: which lanes these are.
@@ -334,22 +329,12 @@ struct Program {
         stepMask = [UInt64](repeating: 0, count: words)
         tickMask = [UInt64](repeating: 0, count: Vocabulary.groupsMax * words)
         tickLanes = [UInt16](repeating: 0, count: Vocabulary.groupsMax * rules.count)
-        patientMask = stepMask
         deviceMask = stepMask
-        groupMasks = [UInt64](repeating: 0, count: CohortKind.allCases.count * words)
         for step in steps {
             let bit = UInt64(1) << UInt64(step % 64)
             stepMask[step / 64] |= bit
-            if rules[step].isPatient { patientMask[step / 64] |= bit }
-            if let kind = rules[step].group {
-                groupMasks[kind.rawValue * words + step / 64] |= bit
-            } else {
-                deviceMask[step / 64] |= bit
-            }
+            if rules[step].group == nil { deviceMask[step / 64] |= bit }
             if rejects[step].silence > 0 { silenceMin = min(silenceMin, rejects[step].silence) }
-        }
-        groupKinds = CohortKind.allCases.filter { kind in
-            steps.contains { rules[$0].group == kind }
         }
         for (rule, compiled) in rules.enumerated() where compiled.isTick {
             for leaf in leaves[compiled.leaves] where leaf.register >= 0 {

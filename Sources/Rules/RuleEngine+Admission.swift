@@ -56,7 +56,9 @@ extension RuleEngine {
             if isBusy || isOpen && mayHold(rule, bits, device) { found |= left & (0 &- left) }
             left &= left - 1
         }
+        guard found != ready[device * program.words + word] else { return }
         ready[device * program.words + word] = found
+        readiness.note(device)
     }
 
     /// Whether an idle condition may hold on a device, as far as its marks tell.
@@ -130,7 +132,7 @@ extension RuleEngine {
     }
 }
 
-/// What a step has to look at: gathered in one walk over the devices, then asked rule by rule.
+/// What a step has to look at, asked rule by rule.
 struct Agenda {
     struct Entry {
         let device: Int32
@@ -140,12 +142,6 @@ struct Agenda {
 
     /// Rules to judge on devices, in order of devices.
     var entries: [Entry] = []
-    /// Rules on groups that some member may be a reason for, one bit each, by group and word; the
-    /// groups of a kind begin at `first`.
-    var asked: [UInt64] = []
-    var first = [Int](repeating: 0, count: CohortKind.allCases.count)
-    /// All rules that stand in some entry, or are asked of some group.
-    var rules: [UInt64] = []
     /// Devices that were not heard of for as long as the least patient rule waits.
     var silent: [Int32] = []
     /// Of the others none was last heard of before; milliseconds.
@@ -160,25 +156,9 @@ struct Agenda {
     var isNewMinute = true
     var minute: Int64 = .min
 
-    func has(_ rule: Int) -> Bool {
-        rule / 64 < rules.count && rules[rule / 64] & (1 << UInt64(rule % 64)) != 0
-    }
-
     mutating func listAll(_ count: Int) {
         while everyone.count < count { everyone.append(everyone.count) }
         subjects.append(contentsOf: everyone[..<count])
-    }
-
-    mutating func clear(words: Int, groups: (CohortKind) -> Int) {
-        entries.removeAll(keepingCapacity: true)
-        rules = [UInt64](repeating: 0, count: words)
-        var count = 0
-        for kind in CohortKind.allCases {
-            first[kind.rawValue] = count
-            count += groups(kind) * words
-        }
-        while asked.count < count { asked.append(0) }
-        for place in 0..<count { asked[place] = 0 }
     }
 }
 
@@ -186,7 +166,6 @@ extension RuleEngine {
     mutating func prepareAgenda(
         _ now: Int64, isTurn: Bool, _ detection: borrowing Detection
     ) {
-        agenda.clear(words: program.words) { detection.cohorts.count($0) }
         agenda.isNewMinute = agenda.minute != now / 60_000
         agenda.minute = now / 60_000
         // What a row changes of gates is seen with it; labels change them as well.
@@ -198,7 +177,7 @@ extension RuleEngine {
         }
         if program.silenceMin < .max { listSilent(now, detection) }
         watchPeers(now, isTurn: isTurn, detection)
-        gatherReady(isTurn: isTurn, detection)
+        gatherReady(detection)
     }
 
     /// Lists the devices that have been silent for as long as the least patient rule waits, by the
@@ -235,44 +214,6 @@ extension RuleEngine {
         }
     }
 
-    /// One walk over what devices are ready for.
-    private mutating func gatherReady(isTurn: Bool, _ detection: borrowing Detection) {
-        var held = exchange(&agenda.asked, with: [])
-        defer { agenda.asked = held }
-        let (words, first) = (program.words, agenda.first)
-        let devices = detection.devices.span
-        let admitted = self.ready
-        let ready = admitted.span
-        for word in 0..<words {
-            let stepMask =
-                isTurn
-                ? program.stepMask[word] : program.stepMask[word] & ~program.patientMask[word]
-            let deviceMask = program.deviceMask[word]
-            let masks = program.groupKinds.map {
-                (kind: $0, rules: program.groupMasks[$0.rawValue &* words &+ word])
-            }
-            var all: UInt64 = 0
-            var asked = held.mutableSpan
-            for device in 0..<deviceCount {
-                let rules = ready[device &* words &+ word] & stepMask
-                guard rules != 0 else { continue }
-                all |= rules
-                if rules & deviceMask != 0 {
-                    agenda.entries.append(
-                        Agenda.Entry(
-                            device: Int32(device), word: Int32(word), rules: rules & deviceMask))
-                }
-                for mask in masks where rules & mask.rules != 0 {
-                    let group = Int(devices[device][mask.kind])
-                    guard group >= 0 else { continue }
-                    asked[first[mask.kind.rawValue] &+ group &* words &+ word] |=
-                        rules & mask.rules
-                }
-            }
-            agenda.rules[word] |= all
-        }
-    }
-
     /// Fills `agenda.subjects` with the devices on which a rule must be judged, in their order.
     mutating func listDevices(_ index: Int, _ now: Int64, _ detection: borrowing Detection) {
         agenda.subjects.removeAll(keepingCapacity: true)
@@ -285,7 +226,7 @@ extension RuleEngine {
             listIncomplete(index, detection)
             return
         }
-        if agenda.has(index) {
+        if readiness.has(index) {
             let bit = UInt64(1) << UInt64(index % 64)
             for entry in agenda.entries
             where Int(entry.word) == index / 64 && entry.rules & bit != 0 {
@@ -321,30 +262,27 @@ extension RuleEngine {
             agenda.listAll(count)
             return
         }
-        let words = program.words
-        let first = agenda.first[kind.rawValue] + index / 64
-        let bit = UInt64(1) << UInt64(index % 64)
-        var isAsked = agenda.has(index)
         if program.rejects[index].silence > 0, !agenda.silent.isEmpty {
             let reject = program.rejects[index]
             for device in agenda.silent where isSilent(Int(device), now, reject, detection) {
                 let group = Int(detection.devices[Int(device)][kind])
-                guard group >= 0 else { continue }
-                agenda.asked[first + group * words] |= bit
-                isAsked = true
+                if group >= 0 { agenda.subjects.append(group) }
             }
         }
         let (stride, local) = (groupStates[kind.rawValue].stride, program.rules[index].local)
+        let isAsked = readiness.has(index)
         let isBusy = groupStates[kind.rawValue].busy[local] > 0
         let mayBeHeld = !program.rejects[index].heldInGroup.isEmpty
-        guard isAsked || isBusy || mayBeHeld else { return }
-        for group in 0..<count
-        where agenda.asked[first + group * words] & bit != 0
-            || isBusy && groupStates[kind.rawValue].phases[group * stride + local] != 0
-            || mayBeHeld && isHeld(program.rejects[index], kind, group)
-        {
-            agenda.subjects.append(group)
+        if isAsked || isBusy || mayBeHeld {
+            for group in 0..<count
+            where isAsked && readiness.members[kind.rawValue][group * stride + local] > 0
+                || isBusy && groupStates[kind.rawValue].phases[group * stride + local] != 0
+                || mayBeHeld && isHeld(program.rejects[index], kind, group)
+            {
+                agenda.subjects.append(group)
+            }
         }
+        if program.rejects[index].silence > 0 { sortSubjects() }
     }
 
     private mutating func sortSubjects() {

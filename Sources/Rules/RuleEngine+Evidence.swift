@@ -164,7 +164,10 @@ extension RuleEngine {
         case .anomaly: return reasons(leaf, subject, name, unit)
         default: break
         }
-        guard let value = aggregate(leaf, group, Int32(subject), now, detection) else { return nil }
+        let found = aggregate(
+            leaf.aggregate, of: Int(leaf.register), isSlow: leaf.isSlow, group, Int32(subject), now,
+            detection)
+        guard let value = found else { return nil }
         var against = Wording.limit(leaf, unit: unit)
         if leaf.kind == .forecast {
             against = Wording.course(

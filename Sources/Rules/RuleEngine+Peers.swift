@@ -37,31 +37,39 @@ extension RuleEngine {
         guard !program.peerLeaves.isEmpty else { return }
         if watchedPeers.version != detection.cohorts.version { findPeers(detection) }
         // Longer than any value is taken for a present one.
-        let oldest = Int32(clamping: (now - 901_000) / 1_000 - RuleEngine.firstSecond)
+        let oldest = RuleEngine.second(now - 901_000)
         for place in watchedPeers.cohorts.indices
         where isTurn || !watchedPeers.cohorts[place].isPatient {
-            let leaf = program.leaves[watchedPeers.cohorts[place].leaf]
+            // A leaf is 370 bytes: looked at in place, copied only where there is more to do.
+            let number = watchedPeers.cohorts[place].leaf
             let kind = watchedPeers.cohorts[place].kind
             let index = watchedPeers.cohorts[place].index
             if isTurn, watchedPeers.cohorts[place].isLearning {
-                learnOffsets(place, leaf, now, detection)
+                learnOffsets(place, program.leaves[number], now, detection)
             }
-            guard leaf.mark >= 0 else { continue }
-            let width = width(leaf, kind, index, since: oldest, detection)
-            let isWide = leaf.mayDiffer(width.low, width.high)
+            guard program.leaves[number].mark >= 0 else { continue }
+            let width = width(number, kind, index, since: oldest, detection)
+            let isWide = program.leaves[number].mayDiffer(width.low, width.high)
             if isWide || watchedPeers.cohorts[place].isMarked {
-                watchedPeers.cohorts[place].isMarked = isWide
-                let peers =
-                    isWide
-                    ? agreement(
-                        leaf, kind, index, now, detection, offsets: leaf.peer.frozenOffset) : nil
-                for device in watchedPeers.cohorts[place].judged {
-                    if let peers, mayDiffer(leaf, Int(device), index, peers) {
-                        setMark(leaf.mark, Int(device))
-                    } else {
-                        clearMark(leaf.mark, Int(device))
-                    }
-                }
+                markPeers(place, program.leaves[number], isWide: isWide, now, detection)
+            }
+        }
+    }
+
+    private mutating func markPeers(
+        _ place: Int, _ leaf: CompiledLeaf, isWide: Bool, _ now: Int64,
+        _ detection: borrowing Detection
+    ) {
+        watchedPeers.cohorts[place].isMarked = isWide
+        let (kind, cohort) = (watchedPeers.cohorts[place].kind, watchedPeers.cohorts[place].index)
+        let peers =
+            isWide
+            ? agreement(leaf, kind, cohort, now, detection, offsets: leaf.peer.frozenOffset) : nil
+        for device in watchedPeers.cohorts[place].judged {
+            if let peers, mayDiffer(leaf, Int(device), cohort, peers) {
+                setMark(leaf.mark, Int(device))
+            } else {
+                clearMark(leaf.mark, Int(device))
             }
         }
     }
@@ -106,34 +114,24 @@ extension RuleEngine {
     }
 
     /// The least and the largest value of those that a leaf takes for peers.
+    @inline(never)
     private func width(
-        _ leaf: borrowing CompiledLeaf, _ kind: CohortKind, _ cohort: Int32, since oldest: Int32,
+        _ number: Int, _ kind: CohortKind, _ cohort: Int32, since oldest: Int32,
         _ detection: borrowing Detection
     ) -> (low: Float, high: Float) {
         var low = Float.infinity
         var high = -Float.infinity
-        let required = leaf.required.rawValue
-        let (stride, register) = (program.registerGroups &* 16, Int(leaf.register))
-        let hasOffset = leaf.peer.frozenOffset
-        let members = detection.cohorts.members(kind, cohort)
+        let required = program.leaves[number].required.rawValue
         let open = gates.span
-        let isFar = registers.bytes > LaneBlocks.cacheBytes
-        for place in members.indices {
-            if isFar, place &+ 8 < members.count {
-                registers.prefetch(Int(members[place &+ 8].value) &* stride &+ register)
-            }
-            let device = Int(members[place].value)
-            guard open[device] & required == required else { continue }
-            let newest = registers[device &* stride &+ register]
+        let members = detection.cohorts.members(kind, cohort)
+        let hasOffset = program.leaves[number].peer.frozenOffset
+        forEach(of: members, at: Int(program.leaves[number].register)) { device, newest in
+            guard open[device] & required == required, newest.seen >= oldest else { return }
             var value = newest.value
+            if hasOffset { value -= knownOffset(program.leaves[number], device, cohort) ?? .nan }
             // Not a number is less than nothing.
-            guard value == value, newest.seen >= oldest else { continue }
-            if hasOffset {
-                guard let offset = knownOffset(leaf, device, cohort) else { continue }
-                value -= offset
-            }
-            if value < low { low = value }
-            if value > high { high = value }
+            low = value < low ? value : low
+            high = value > high ? value : high
         }
         return (low, high)
     }
@@ -157,7 +155,8 @@ extension RuleEngine {
             isLearning = true
             let register = device * program.registerGroups * 16 + Int(leaf.register)
             guard let peers, gates[device] & leaf.required.rawValue == leaf.required.rawValue,
-                !detection.isHeld(device), isPresent(leaf, device, register, now, detection)
+                !detection.isHeld(device),
+                isPresent(leaf.isSlow, device, registers[register].seen, now, detection)
             else { continue }
             learnOffset(leaf, valueAt(register) - peers.median, device, cohort, now)
         }
@@ -211,7 +210,7 @@ extension RuleEngine {
         _ detection: borrowing Detection
     ) -> Truth {
         let place = device * program.registerGroups * 16 + Int(leaf.register)
-        guard isPresent(leaf, device, place, now, detection),
+        guard isPresent(leaf.isSlow, device, registers[place].seen, now, detection),
             let (kind, cohort) = cohort(of: leaf, device, detection)
         else { return .unknown }
         var own = value
@@ -270,13 +269,12 @@ extension RuleEngine {
     /// Partitions are read apart in time while a backlog lasts; what lies further apart than three
     /// samples of a metric that moves from one to the next is not compared.
     private func isPresent(
-        _ leaf: CompiledLeaf, _ device: Int, _ place: Int, _ now: Int64,
+        _ isSlow: Bool, _ device: Int, _ seen: Int32, _ now: Int64,
         _ detection: borrowing Detection
     ) -> Bool {
         let interval = Int64(detection.devices[device].interval * 3_000)
-        let limit =
-            leaf.isSlow ? staleAfter(true, device, detection) : max(30_000, interval)
-        return seenAt(place) + limit >= now
+        let limit = isSlow ? staleAfter(true, device, detection) : max(30_000, interval)
+        return (Int64(seen) + RuleEngine.firstSecond) * 1_000 + limit >= now
     }
 
     /// Median and deviation of a cohort, computed once per step.
@@ -285,23 +283,29 @@ extension RuleEngine {
         _ detection: borrowing Detection, offsets: Bool
     ) -> Peers? {
         if let known = peers.known(leaf.peerSlot, kind, cohort, offsets: offsets) { return known }
-        scratch.removeAll(keepingCapacity: true)
+        var values = exchange(&scratch, with: [])
+        defer { scratch = values }
+        values.removeAll(keepingCapacity: true)
         let devices = detection.devices.span
-        for member in detection.cohorts.members(kind, cohort) {
-            let other = Int(member.value)
+        // Who brought a value so lately is compared, whatever the interval.
+        let lately = RuleEngine.second(now - 30_000 + 999)
+        let (required, isSlow) = (leaf.required, leaf.isSlow)
+        forEach(
+            of: detection.cohorts.members(kind, cohort), at: Int(leaf.register)
+        ) { other, newest in
             // Who does not pass the gate of the rule, or was not heard of, is nobody's peer.
-            guard devices[other].gates.isSuperset(of: leaf.required), !devices[other].isRetired
-            else { continue }
-            let place = other * program.registerGroups * 16 + Int(leaf.register)
-            var value = valueAt(place)
-            guard !value.isNaN, isPresent(leaf, other, place, now, detection) else { continue }
+            guard devices[other].gates.isSuperset(of: required), !devices[other].isRetired,
+                !newest.value.isNaN,
+                newest.seen >= lately || isPresent(isSlow, other, newest.seen, now, detection)
+            else { return }
+            var value = newest.value
             if offsets {
-                guard let offset = knownOffset(leaf, other, cohort) else { continue }
+                guard let offset = knownOffset(leaf, other, cohort) else { return }
                 value -= offset
             }
-            scratch.append(value)
+            values.append(value)
         }
-        let group = scratch.count >= leaf.peer.membersMin ? Peers(&scratch) : nil
+        let group = values.count >= leaf.peer.membersMin ? Peers(&values) : nil
         peers.note(group, leaf.peerSlot, kind, cohort, offsets: offsets)
         return group
     }

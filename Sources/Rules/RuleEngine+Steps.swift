@@ -282,17 +282,32 @@ extension RuleEngine {
         leaf index: Int, _ group: CohortKind, _ subject: Int32, _ now: Int64, _ isFiring: Bool,
         _ detection: borrowing Detection
     ) -> Truth {
+        // A leaf is 370 bytes: looked at in place, copied only where it is unusual.
+        let kind = program.leaves[index].kind
+        if kind == .absence {
+            return silence(
+                program.leaves[index].absence, group, subject, now, isFiring, detection)
+        }
+        let time =
+            Int(subject) * groupPools[group.rawValue].timeStride + Int(program.leaves[index].time)
+        let number =
+            Int(subject) * groupPools[group.rawValue].numberStride
+            + Int(program.leaves[index].number)
+        if kind == .count {
+            return stops(program.leaves[index], group, subject, now, timeAt: time, detection)
+        }
+        let found = aggregate(
+            program.leaves[index].aggregate, of: Int(program.leaves[index].register),
+            isSlow: program.leaves[index].isSlow, group, subject, now, detection)
+        guard let value = found else { return .unknown }
+        if kind == .usual {
+            let usual = groupPools[group.rawValue].usual(
+                with: value, at: now, window: program.leaves[index].window, timeAt: time,
+                numbersAt: number)
+            return usual.map { Truth(value < $0) } ?? .unknown
+        }
         let leaf = program.leaves[index]
-        if leaf.kind == .absence {
-            return silence(leaf.absence, group, subject, now, isFiring, detection)
-        }
-        let time = Int(subject) * groupPools[group.rawValue].timeStride + Int(leaf.time)
-        let number = Int(subject) * groupPools[group.rawValue].numberStride + Int(leaf.number)
-        if leaf.kind == .count {
-            return stops(leaf, group, subject, now, timeAt: time, detection)
-        }
-        guard let value = aggregate(leaf, group, subject, now, detection) else { return .unknown }
-        switch leaf.kind {
+        switch kind {
         case .threshold: return Truth(leaf.bound.holds(value, isFiring: isFiring))
         case .rate: return Truth(leaf.bound.holds(value * leaf.amount, isFiring: isFiring))
         case .cusum:
@@ -301,16 +316,6 @@ extension RuleEngine {
                 value, at: now, leaf.cusum, &groupPools[group.rawValue], slice, at: number)
             return Drift.truth(
                 leaf.cusum, groupPools[group.rawValue], at: number, isFiring: isFiring)
-        case .usual:
-            let last = groupPools[group.rawValue].times[time]
-            let seconds = last == .min ? 0 : Float(min(now - last, 60_000)) * 0.001
-            groupPools[group.rawValue].times[time] = now
-            groupPools[group.rawValue].learn(
-                value, seconds: seconds, window: leaf.window, numbersAt: number)
-            guard let usual = groupPools[group.rawValue].usual(numbersAt: number) else {
-                return .unknown
-            }
-            return Truth(value < usual)
         case .duration:
             return duration(
                 leaf, value, now, timeAt: time, at: number, inDevice: false, isFiring,
@@ -389,61 +394,64 @@ extension RuleEngine {
 
     /// One value for the members that have one; nil where none has.
     mutating func aggregate(
-        _ leaf: CompiledLeaf, _ group: CohortKind, _ subject: Int32, _ now: Int64,
-        _ detection: borrowing Detection
+        _ kind: Aggregate?, of register: Int, isSlow: Bool, _ group: CohortKind,
+        _ subject: Int32, _ now: Int64, _ detection: borrowing Detection
     ) -> Float? {
-        let kind = leaf.aggregate ?? .median
-        let isOfAll = kind.isOfAll
-        if isOfAll { scratch.removeAll(keepingCapacity: true) }
-        var count = 0
-        var sum: Float = 0
-        var (least, most) = (Float.infinity, -Float.infinity)
-        let (stride, register) = (program.registerGroups &* 16, Int(leaf.register))
-        // Who brought a value so lately is counted, and the value is not stale.
-        let lately = Int32(
-            clamping: (now - min(90_000, detection.settings.carryJobFor - 1) + 999) / 1_000
-                - RuleEngine.firstSecond)
-        let members = detection.cohorts.members(group, subject)
-        let devices = detection.devices.span
-        let isFar = registers.bytes > LaneBlocks.cacheBytes
-        for index in members.indices {
-            if isFar, index &+ 8 < members.count {
-                registers.prefetch(Int(members[index &+ 8].value) &* stride &+ register)
+        let kind = kind ?? .median
+        guard kind.isOfAll else {
+            var count = 0
+            var sum: Float = 0
+            var (least, most) = (Float.infinity, -Float.infinity)
+            forEachPresent(register, isSlow, group, subject, now, detection) { value in
+                count &+= 1
+                least = value < least ? value : least
+                most = value > most ? value : most
+                sum += value
             }
-            let device = Int(members[index].value)
-            let newest = registers[device &* stride &+ register]
-            let value = newest.value
-            guard value == value else { continue }
-            if newest.seen >= lately {
-                guard !devices[device].isRetired else { continue }
-            } else {
-                guard isKnown(leaf.isSlow, device, newest.seen, now, detection) else { continue }
+            guard count > 0 else { return nil }
+            return switch kind {
+            case .sum: sum
+            case .mean: sum / Float(count)
+            case .min: least
+            default: most
             }
-            count &+= 1
-            least = value < least ? value : least
-            most = value > most ? value : most
-            sum += value
-            if isOfAll { scratch.append(value) }
         }
-        guard count > 0 else { return nil }
-        switch kind {
-        case .median: return Peers.median(of: &scratch)
-        case .sum: return sum
-        case .mean: return sum / Float(count)
-        case .min: return least
-        case .max: return most
-        case .p10, .p90, .spread: scratch.sort()
-        }
+        var values = exchange(&scratch, with: [])
+        defer { scratch = values }
+        values.removeAll(keepingCapacity: true)
+        forEachPresent(register, isSlow, group, subject, now, detection) { values.append($0) }
+        guard !values.isEmpty else { return nil }
+        guard kind != .median else { return Peers.median(of: &values) }
+        values.sort()
         func quantile(_ share: Float) -> Float {
-            let place = share * Float(count - 1)
+            let place = share * Float(values.count - 1)
             let low = Int(place)
-            let high = min(low + 1, count - 1)
-            return scratch[low] + (scratch[high] - scratch[low]) * (place - Float(low))
+            let high = min(low + 1, values.count - 1)
+            return values[low] + (values[high] - values[low]) * (place - Float(low))
         }
         return switch kind {
         case .p10: quantile(0.1)
         case .p90: quantile(0.9)
         default: quantile(0.9) - quantile(0.1)
+        }
+    }
+
+    /// Hands on the newest value of each member that has one which may be taken for the present one.
+    @inline(__always)
+    private func forEachPresent(
+        _ register: Int, _ isSlow: Bool, _ group: CohortKind, _ subject: Int32, _ now: Int64,
+        _ detection: borrowing Detection, _ body: (Float) -> Void
+    ) {
+        // Who brought a value so lately is counted, and the value is not stale.
+        let lately = RuleEngine.second(now - min(90_000, detection.settings.carryJobFor - 1) + 999)
+        let devices = detection.devices.span
+        forEach(of: detection.cohorts.members(group, subject), at: register) { device, newest in
+            guard newest.value == newest.value else { return }
+            let isPresent =
+                newest.seen >= lately
+                ? !devices[device].isRetired
+                : isKnown(isSlow, device, newest.seen, now, detection)
+            if isPresent { body(newest.value) }
         }
     }
 }
@@ -493,21 +501,21 @@ extension RuleEngine {
         // Nobody left one, and none waits.
         guard emptyVersion != detection.cohorts.version || !groupEmptySince.isEmpty else { return }
         emptyVersion = detection.cohorts.version
+        // Made anew: one that filled again meanwhile begins anew as well.
+        var emptySince: [GroupPlace: Int64] = [:]
         for kind in CohortKind.allCases {
             for index in detection.cohorts[kind].empty {
                 let place = GroupPlace(kind: kind.rawValue, index: index)
-                guard detection.cohorts.members(kind, index).isEmpty else {
-                    groupEmptySince[place] = nil
+                let since = groupEmptySince[place] ?? now
+                guard now - since >= detection.settings.carryJobFor else {
+                    emptySince[place] = since
                     continue
                 }
-                let since = groupEmptySince[place] ?? now
-                groupEmptySince[place] = since
-                guard now - since >= detection.settings.carryJobFor else { continue }
                 forget(kind, index, now, detection, directory)
-                groupEmptySince[place] = nil
                 detection.release(kind, index)
             }
         }
+        groupEmptySince = emptySince
     }
 
     private mutating func forget(

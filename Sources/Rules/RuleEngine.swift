@@ -30,6 +30,7 @@ package struct RuleEngine: ~Copyable {
     var gates: [UInt16] = []
     /// By device and word: rules to evaluate as things are, one bit for each.
     var ready: [UInt64] = []
+    var readiness: Readiness
     var deviceCount = 0
 
     /// What was last said of each rule and subject that fires.
@@ -83,6 +84,37 @@ package struct RuleEngine: ~Copyable {
     @inline(__always)
     func valueAt(_ place: Int) -> Float { registers[place].value }
 
+    /// Hands on the newest value of each of some devices, at a register of theirs.
+    @inline(__always)
+    func forEach(
+        of members: [DeviceIndex], at register: Int,
+        _ body: (Int, (value: Float, seen: Int32, since: Int32)) -> Void
+    ) {
+        let stride = program.registerGroups &* 16
+        guard registers.bytes > LaneBlocks.cacheBytes else {
+            for member in members {
+                let device = Int(member.value)
+                body(device, registers[device &* stride &+ register])
+            }
+            return
+        }
+        for place in members.indices {
+            if place &+ 8 < members.count {
+                registers.prefetch(Int(members[place &+ 8].value) &* stride &+ register)
+            }
+            let device = Int(members[place].value)
+            body(device, registers[device &* stride &+ register])
+        }
+    }
+
+    /// The last whole second of registers at `milliseconds`.
+    ///
+    /// Called: a loop into which it is inlined clamps it anew for each value.
+    @inline(never)
+    static func second(_ milliseconds: Int64) -> Int32 {
+        Int32(clamping: milliseconds / 1_000 - RuleEngine.firstSecond)
+    }
+
     /// When the value at `place` was seen, milliseconds.
     @inline(__always)
     func seenAt(_ place: Int) -> Int64 {
@@ -110,6 +142,7 @@ package struct RuleEngine: ~Copyable {
         self.book = book
         let program = Program(book, &vocabulary)
         self.program = program
+        readiness = Readiness(rules: program.rules.count)
         peers = PeerCache(slots: program.peerSlots)
         fed = [FedRow](repeating: FedRow(), count: max(256, 2 * program.uses.fedMax))
         devicePool = Pool(timeStride: program.deviceTimes, numberStride: program.deviceNumbers)
@@ -151,7 +184,7 @@ package struct RuleEngine: ~Copyable {
     /// Bytes of state behind all devices and groups.
     package var bytes: Int {
         devicePool.bytes + deviceStates.bytes + registers.bytes + marks.count * 34
-            + ready.count * 8 + seasons.bytes + watches.bytes
+            + ready.count * 8 + readiness.bytes + seasons.bytes + watches.bytes
             + deviceWatches.bytes + labelModes.bytes + deviceSeasons.bytes
             + groupPools.reduce(0) { $0 + $1.bytes } + groupStates.reduce(0) { $0 + $1.bytes }
     }
@@ -225,6 +258,7 @@ package struct RuleEngine: ~Copyable {
             marks.append(contentsOf: repeatElement(program.marks.initial, count: more))
             gates.append(contentsOf: detection.devices[deviceCount...].map(\.gates.rawValue))
             ready.append(contentsOf: repeatElement(0, count: more * program.words))
+            readiness.grow(devices: count, words: program.words)
             devicePool.grow(to: count)
             deviceStates.grow(to: count)
             for device in deviceCount..<count { admit(device) }
@@ -234,6 +268,7 @@ package struct RuleEngine: ~Copyable {
             let groups = detection.cohorts.count(kind)
             groupPools[kind.rawValue].grow(to: groups)
             groupStates[kind.rawValue].grow(to: groups)
+            readiness.grow(kind, to: groups * groupStates[kind.rawValue].stride)
         }
     }
 }

@@ -133,6 +133,31 @@ import Testing
         #expect(second.engine.firing.isEmpty)
     }
 
+    @Test func `a group that filled again is over five minutes after it emptied for good`() throws {
+        let rule = """
+            - {id: hot-job, scope: job, agg: median, metric: temp.core, above: 80, for: 60s,
+               severity: low, runbook: x}
+            """
+        let scenario = Scenario(book: try Scenario.book(rule))
+        let devices = scenario.host("h1", job: "a", hot(85))
+        scenario.play(minutes: 3)
+        // Away for less than five minutes, and back for more.
+        scenario.assign(devices, job: "")
+        scenario.play(minutes: 2)
+        scenario.assign(devices, job: "a")
+        scenario.play(minutes: 10)
+        #expect(scenario.findings.map(\.edge) == [.fired], "\(scenario.story)")
+        scenario.assign(devices, job: "")
+        let left = scenario.second
+        scenario.play(minutes: 10)
+        #expect(scenario.findings.map(\.edge) == [.fired, .cleared], "\(scenario.story)")
+        let cleared = try #require(scenario.findings.last)
+        #expect(cleared.summary == "job a is over")
+        #expect(
+            cleared.at >= scenario.instant(left + 300) && cleared.at <= scenario.instant(left + 320)
+        )
+    }
+
     @Test func `a reload keeps what did not change, and says what is gone`() throws {
         let other = """
             - id: too-busy
