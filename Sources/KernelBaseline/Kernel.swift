@@ -140,6 +140,7 @@ package func noteLanes(_ batch: borrowing lanes_batch) {
         let rows = unsafe batch.rows
     else { return }
     let count = unsafe batch.count
+    // Always: caches keep little of the state beside the batches that pass through them.
     let ahead = 12
     var i = 0
     while i < count {

@@ -221,19 +221,21 @@ extension Pool {
     mutating func usual(
         with value: Float, at now: Int64, window: Int64, timeAt: Int, numbersAt: Int
     ) -> Float? {
+        withSpans { times, numbers in
+            Pool.learn(value, at: now, window: window, &times, timeAt, &numbers, numbersAt)
+            return Pool.usual(numbers.span, numbersAt)
+        }
+    }
+
+    /// Counts the seconds since the last value, a minute at most, for `value` among the values that
+    /// compete for being usual.
+    static func learn(
+        _ value: Float, at now: Int64, window: Int64, _ times: inout MutableSpan<Int64>,
+        _ timeAt: Int, _ numbers: inout MutableSpan<Float>, _ numbersAt: Int
+    ) {
         let last = times[timeAt]
         times[timeAt] = now
         let seconds = last == .min ? 0 : Float(min(now - last, 60_000)) * 0.001
-        var numbers = numbers.mutableSpan
-        Pool.learn(value, seconds: seconds, window: window, &numbers, numbersAt)
-        return Pool.usual(numbers.span, numbersAt)
-    }
-
-    /// Counts seconds for `value` among the values that compete for being usual.
-    static func learn(
-        _ value: Float, seconds: Float, window: Int64, _ numbers: inout MutableSpan<Float>,
-        _ numbersAt: Int
-    ) {
         var least = numbersAt
         for place in stride(from: numbersAt, to: numbersAt + 2 * levels, by: 2) {
             if numbers[place].isNaN || numbers[place] == value {
