@@ -53,18 +53,20 @@ package struct PartitionClock: Sendable {
         let leads = time > leader
         place(host, time)
         leader = max(leader, time)
-        if smallest != before {
+        var reached = smallest
+        if reached != before {
             leaderMoves = 0
         } else if leads {
             leaderMoves += 1
             // Four moves of each leader without the last one: it is gone, not slow.
-            if used > 1 && leaderMoves >= 4 * (used - 1) { dropSmallest() }
+            if used > 1 && leaderMoves >= 4 * (used - 1) {
+                dropSmallest()
+                reached = smallest
+            }
         }
-        let reached = smallest
         guard reached > watermark else { return false }
         // The beginning is a gap too: what was before it this process did not see.
-        let gap = max(PartitionClock.gapMilliseconds, 3 * Int64(interval * 1_000))
-        if watermark == .min || reached - watermark > gap {
+        if watermark == .min || isGap(reached - watermark, interval) {
             resumedAt = reached
             brokeOffAt = watermark
         }
@@ -72,6 +74,12 @@ package struct PartitionClock: Sendable {
         guard watermark > effective else { return false }
         effective = watermark
         return true
+    }
+
+    @inline(__always)
+    private func isGap(_ milliseconds: Int64, _ interval: Float) -> Bool {
+        milliseconds > PartitionClock.gapMilliseconds
+            && milliseconds > 3 * Int64(interval * 1_000)
     }
 
     /// The caller knows better: the partition is read to its end while others went on.
@@ -88,22 +96,19 @@ package struct PartitionClock: Sendable {
         used == 0 ? .min : min(min(times[0], times[1]), min(times[2], times[3]))
     }
 
+    /// Notes a time beyond the watermark, and so beyond the least of all.
     @inline(__always)
     private mutating func place(_ host: Int32, _ time: Int64) {
-        for index in 0..<used where hosts[index] == host {
-            times[index] = max(times[index], time)
-            return
-        }
-        if used < wanted {
-            hosts[used] = host
-            times[used] = time
+        // Chosen, not branched on: which host comes next cannot be foretold.
+        var index = smallestIndex
+        for place in 0..<4 { index = hosts[place] == host ? place : index }
+        if used < wanted, hosts[index] != host {
+            index = used
+            times[index] = time
             used += 1
-            return
         }
-        let last = smallestIndex
-        guard times[last] < time else { return }
-        hosts[last] = host
-        times[last] = time
+        hosts[index] = host
+        times[index] = max(times[index], time)
     }
 
     private mutating func dropSmallest() {
@@ -111,14 +116,18 @@ package struct PartitionClock: Sendable {
         used -= 1
         hosts[last] = hosts[used]
         times[last] = times[used]
+        hosts[used] = .min
         times[used] = .max
         leaderMoves = 0
     }
 
     @inline(__always)
     private var smallestIndex: Int {
-        var last = 0
-        for index in 1..<4 where times[index] < times[last] { last = index }
+        var (last, least) = (0, times[0])
+        for index in 1..<4 {
+            last = times[index] < least ? index : last
+            least = min(least, times[index])
+        }
         return last
     }
 }

@@ -148,6 +148,24 @@ LANES_INLINE void lanes_ask(const void *address, long size)
 typedef float lanes_eight __attribute__((ext_vector_type(8), aligned(4)));
 typedef int lanes_eight_int __attribute__((ext_vector_type(8), aligned(4)));
 typedef long lanes_eight_long __attribute__((ext_vector_type(8), aligned(8)));
+/// The lanes of a vector that are named, modulo sixteen.
+LANES_INLINE lanes_eight lanes_pick(const float *values, lanes_eight_int lanes)
+{
+    typedef float whole __attribute__((ext_vector_type(8)));
+    typedef int places __attribute__((ext_vector_type(8)));
+#if defined(__AVX512VL__)
+    return __builtin_ia32_vpermi2varps256(*(const lanes_eight *)values, (places)lanes, *(const lanes_eight *)(values + 8));
+#elif defined(__AVX2__)
+    const whole low = __builtin_ia32_permvarsf256(*(const lanes_eight *)values, (places)lanes);
+    const whole high = __builtin_ia32_permvarsf256(*(const lanes_eight *)(values + 8), (places)lanes);
+    return (lanes & 8) != 0 ? high : low;
+#else
+    lanes_eight picked;
+#pragma clang loop unroll(full)
+    for (int i = 0; i < 8; i++) picked[i] = values[lanes[i] & 15];
+    return picked;
+#endif
+}
 /// What up to eight leaves gather of the rows of one group of sixteen lanes; a leaf that is not there
 /// asks for no lane.
 struct lanes_gathering {
@@ -164,9 +182,7 @@ struct lanes_gathering {
 LANES_INLINE unsigned lanes_gather(const struct lanes_gathering *what, const float *values, float *numbers,
     const long *ends, int present, int gates, long now)
 {
-    lanes_eight value;
-#pragma clang loop unroll(full)
-    for (int i = 0; i < 8; i++) value[i] = values[what->lanes[i] & 15];
+    const lanes_eight value = lanes_pick(values, *(const lanes_eight_int *)what->lanes);
     const lanes_eight_int required = *(const lanes_eight_int *)what->required;
     const lanes_eight_int none = {0};
     const lanes_eight_int wanted = ((*(const lanes_eight_int *)what->bits & present) != none)
@@ -277,87 +293,86 @@ struct lanes_found {
     long fed;
     unsigned short marked;
 };
+/// Asks for what a row is remembered in.
+LANES_INLINE void lanes_expect_row(const struct lanes_rows *job, const struct lanes_row *row)
+{
+    const struct lanes_use *use = (const struct lanes_use *)job->uses + (row->group & 15);
+    const size_t device = row->device;
+    if (use->block < 0) return;
+    const char *block = (const char *)job->state + (device * job->blocks + use->block) * 192;
+    for (int line = 0; line < 3; line++) __builtin_prefetch(block + line * 64, 0, 3);
+    if ((use->gatherings_count | use->widenings_count) == 0) return;
+    __builtin_prefetch(job->marks + device * 16, 0, 3);
+    // What they keep lies first; to ask for just that would take longer than is won.
+    lanes_ask(job->numbers + device * job->number_stride, 192);
+    lanes_ask(job->times + device * job->time_stride, 128);
+}
 /// Remembers rows up to and including the first that is not like the others: it changes a mark or the
 /// gates, its device is ready for something, or it fills the list.
 LANES_INLINE struct lanes_found lanes_remember_rows(struct lanes_rows job)
 {
     const struct lanes_row *rows = (const struct lanes_row *)job.rows;
-    const struct lanes_use *uses = (const struct lanes_use *)job.uses;
     struct lanes_fed *listed = (struct lanes_fed *)job.fed;
-    // Rows of one message have one time.
+    struct lanes_found found = {job.first, 0, 0};
+    // Rows of one message have one time, and one device.
     long time = job.epoch * 1000;
-    long fed = 0;
     int now = 0;
-    for (long i = job.first; i < job.end; i++) {
-        const struct lanes_row row = rows[i];
-        if (i < job.end - job.prefetch) {
-            const size_t device = rows[i + job.prefetch].device;
-            const struct lanes_use *use = uses + (rows[i + job.prefetch].group & 15);
-            if (use->block >= 0) {
-                const char *block = (const char *)job.state + (device * job.blocks + use->block) * 192;
-                for (int line = 0; line < 3; line++) __builtin_prefetch(block + line * 64, 0, 3);
-            }
-            if (use->gatherings_count | use->widenings_count) {
-                __builtin_prefetch(job.marks + device * 16, 0, 3);
-                // What they keep lies first; to ask for just that would take longer than is won.
-                lanes_ask(job.numbers + device * job.number_stride, 192);
-                lanes_ask(job.times + device * job.time_stride, 128);
-            }
-        }
-        if (row.present == 0) continue;
-        struct lanes_found found = {i, fed, 0};
-        if (row.device >= (unsigned long)job.devices) return found;
-        if (row.time != time) {
-            const long second = row.time / 1000 - job.epoch;
+    for (; found.row < job.end; found.row++) {
+        const long i = found.row;
+        if (i < job.end - job.prefetch) lanes_expect_row(&job, rows + i + job.prefetch);
+        const unsigned short present = rows[i].present;
+        if (present == 0) continue;
+        const size_t device = rows[i].device;
+        if (device >= (unsigned long)job.devices) return found;
+        if (rows[i].time != time) {
+            time = rows[i].time;
+            const long second = time / 1000 - job.epoch;
             now = second > 0x7fffffff ? 0x7fffffff : second < -0x7fffffff - 1 ? -0x7fffffff - 1 : (int)second;
-            time = row.time;
         }
-        const struct lanes_use use = uses[row.group & 15];
-        if (use.block >= 0) {
+        const unsigned group = rows[i].group & 15;
+        const struct lanes_use *use = (const struct lanes_use *)job.uses + group;
+        if (use->block >= 0) {
             const struct lanes_tick tick = {
-                .block = (char *)job.state + ((size_t)row.device * job.blocks + use.block) * 192,
+                .block = (char *)job.state + (device * job.blocks + use->block) * 192,
                 .lanes = (const char *)job.lanes + (size_t)i * 64,
-                .planes = (const struct lanes_plane *)job.planes + use.first_plane,
-                .marks = job.marks + (size_t)row.device * 16,
-                .planes_count = use.planes_count,
-                .plain_count = use.plain_count,
+                .planes = (const struct lanes_plane *)job.planes + use->first_plane,
+                .marks = job.marks + device * 16,
+                .planes_count = use->planes_count,
+                .plain_count = use->plain_count,
                 .now = now,
                 .gap = job.gap,
-                .present = row.present,
+                .present = present,
             };
             found.marked = lanes_remember(tick);
         }
-        _Bool is_fed = (row.present & use.fed) != 0;
-        if (use.gatherings_count | use.widenings_count) {
+        _Bool is_fed = (present & use->fed) != 0;
+        if (use->gatherings_count | use->widenings_count) {
             const float *values = (const float *)job.lanes + (size_t)i * 16;
-            float *numbers = job.numbers + (size_t)row.device * job.number_stride;
-            long *times = job.times + (size_t)row.device * job.time_stride;
+            float *numbers = job.numbers + device * job.number_stride;
+            long *times = job.times + device * job.time_stride;
             const struct lanes_gathering *gatherings = (const struct lanes_gathering *)job.gatherings;
-            const struct lanes_widening *widening = (const struct lanes_widening *)job.widenings + use.first_widening;
+            const struct lanes_widening *widening = (const struct lanes_widening *)job.widenings + use->first_widening;
 #pragma clang loop unroll(disable) vectorize(disable)
-            for (int g = use.first_gathering; g < use.first_gathering + use.gatherings_count; g++) {
+            for (int g = use->first_gathering; g < use->first_gathering + use->gatherings_count; g++) {
                 const unsigned begun = lanes_gather(gatherings + g, values, numbers + gatherings[g].number,
-                    times + gatherings[g].time, row.present, row.gates, row.time);
-                if (begun) listed[fed++] = (struct lanes_fed){(unsigned)i, (unsigned short)g, (unsigned short)begun};
+                    times + gatherings[g].time, present, rows[i].gates, time);
+                if (begun)
+                    listed[found.fed++] = (struct lanes_fed){(unsigned)i, (unsigned short)g, (unsigned short)begun};
             }
 #pragma clang loop unroll(disable) vectorize(disable)
-            for (int w = 0; w < use.widenings_count; w++, widening++)
-                if (row.present >> widening->lane & 1)
+            for (int w = 0; w < use->widenings_count; w++, widening++)
+                if (present >> widening->lane & 1)
                     is_fed |= !lanes_widen(widening, values[widening->lane], numbers + widening->number,
-                        times + widening->time, row.time);
+                        times + widening->time, time);
         }
-        if (is_fed) listed[fed++] = (struct lanes_fed){(unsigned)i, 0, 0};
-        found.fed = fed;
-        unsigned long long wanted = 0;
+        if (is_fed) listed[found.fed++] = (struct lanes_fed){(unsigned)i, 0, 0};
+        unsigned long long wanted = found.marked | (job.gates[device] ^ rows[i].gates);
 #pragma clang loop unroll(disable) vectorize(disable)
         for (long word = 0; word < job.words; word++)
-            wanted |= job.ready[row.device * job.words + word] & job.masks[(row.group & 15) * job.words + word];
-        if (wanted != 0 || found.marked || job.gates[row.device] != row.gates || i >= job.due
-            || fed >= job.fed_max)
-            return found;
+            wanted |= job.ready[device * job.words + word] & job.masks[group * job.words + word];
+        if (wanted != 0 || i >= job.due || found.fed >= job.fed_max) return found;
     }
-    const struct lanes_found none = {job.end, fed, 0};
-    return none;
+    return found;
 }
 /// One row of a batch as it was read.
 struct lanes_arrival {
