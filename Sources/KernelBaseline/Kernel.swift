@@ -130,8 +130,7 @@ package func updateLanes(_ batch: borrowing lanes_batch) {
 
 /// The same for lanes whose statistics nobody asks for: their newest value and when it was seen.
 ///
-/// It stands in the place of the mean as well, which tells that the lane had a value. `parameters` and
-/// `flags` are not looked at.
+/// `parameters` and `flags` are not looked at.
 @inline(never)
 package func noteLanes(_ batch: borrowing lanes_batch) {
     guard let state = unsafe batch.state?.assumingMemoryBound(to: SIMD16<Float>.self),
@@ -144,18 +143,16 @@ package func noteLanes(_ batch: borrowing lanes_batch) {
     let ahead = 12
     var i = 0
     while i < count {
-        if i &+ ahead < count { unsafe lanes_ask(state + Int(blocks[i &+ ahead]) &* 8, 192) }
+        if i &+ ahead < count { unsafe lanes_ask(state + Int(blocks[i &+ ahead]) &* 8, 128) }
         let block = unsafe state + Int(blocks[i]) &* 8
         let value = unsafe values[Int(rows[i])]
         let time = unsafe SIMD16<Int32>(repeating: times[i])
         let given = value .== value
         let last = unsafe block[0]
         let seen = unsafe unsafeBitCast(block[1], to: SIMD16<Int32>.self)
-        let mean = unsafe block[2]
         let newSeen = seen.replacing(with: time, where: given)
         unsafe block[0] = last.replacing(with: value, where: given)
         unsafe block[1] = unsafeBitCast(newSeen, to: SIMD16<Float>.self)
-        unsafe block[2] = mean.replacing(with: value, where: given)
         i &+= 1
     }
 }

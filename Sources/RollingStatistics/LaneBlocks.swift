@@ -181,7 +181,7 @@ package struct LaneBlocks: ~Copyable {
     ) -> (known: UInt16, late: UInt16, gone: UInt16) {
         check(block)
         let vectors = unsafe state + block * 8
-        let known = unsafe vectors[2].presence
+        let known = unsafe vectors[0].presence
         let aged = unsafe lanes_aged(vectors + 1, now, age, more)
         return (
             known, known & UInt16(truncatingIfNeeded: aged),
@@ -261,7 +261,7 @@ package struct LaneBlock: Equatable, Sendable {
     package var last: SIMD16<Float>
     /// Milliseconds of the newest value, modulo 2³².
     package var seen: SIMD16<Int32>
-    /// NaN where the lane never had a value.
+    /// NaN where the lane never had a value, or nobody asked.
     package var mean: SIMD16<Float>
     package var variance: SIMD16<Float>
     package var slowMean: SIMD16<Float>
@@ -270,10 +270,7 @@ package struct LaneBlock: Equatable, Sendable {
     package var cusumDown: SIMD16<Float>
 
     /// Lanes that have had a value.
-    package var known: UInt16 {
-        let mask = mean .== mean
-        return lanes_bits(unsafe unsafeBitCast(mask, to: SIMD16<Int32>.self))
-    }
+    package var known: UInt16 { last.presence }
 
     /// What one deviation is, in the metric's unit, given the floor.
     package func deviation(floor: SIMD16<Float>) -> SIMD16<Float> {
