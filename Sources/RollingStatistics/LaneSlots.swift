@@ -206,13 +206,12 @@ package struct LaneSlots: ~Copyable {
     }
 
     /// - Returns: the first row that must wait, or has no slot yet; or the end of the range.
-    private mutating func sortKnown<Row: BitwiseCopyable>(
+    private func sortKnown<Row: BitwiseCopyable>(
         _ rows: Span<Row>, _ lanes: Span<SIMD16<Float>>, _ places: inout MutableSpan<LanePlace>,
         _ range: Range<Int>
     ) -> Int {
         let (slots, newest, counts) = unsafe (self.slots, self.newest, self.counts)
         let (blocks, times, sources) = unsafe (self.blocks, self.times, self.sources)
-        let (slotOf, instructionSet) = (slotOf, instructionSet)
         return unsafe rows.withUnsafeBytes { rows in
             unsafe lanes.withUnsafeBytes { lanes in
                 unsafe places.withUnsafeMutableBytes { places in
