@@ -171,6 +171,9 @@ extension Detection {
         var lanes = lanesHeld.mutableSpan
         var scores = scoresHeld.mutableSpan
         var devices = devicesHeld.mutableSpan
+        // Said once, it need not be asked for each row.
+        let known = min(rows.count, places.count, lanes.count, scores.count)
+        precondition(range.lowerBound >= 0 && range.upperBound <= known, "rows that are not there")
         let spans = GateSpans(settings)
         var applied: UInt64 = 0
 
@@ -181,33 +184,23 @@ extension Detection {
                 scores[index] = ScoredRow()
                 continue
             }
-            let group = rows[index].group
-            let time = rows[index].time.milliseconds
-            let device = Int(rows[index].device.value)
             var given = place.carried | place.counted
             if place.again == 0, place.repeats == 0, given != 0 {
-                applied += UInt64(rows[index].points)
+                applied &+= UInt64(rows[index].points)
             } else {
                 batch.tally.account(rows[index], place)
             }
-            if group == 0 {
-                given |= devices[device].limits.derive(&lanes, index, given)
-                if given & ~place.again & 1 != 0 {
-                    devices[device].feed(busy: lanes.value(in: 0, of: index), at: time)
-                }
-                devices[device].updateGates(at: time, spans)
-            } else {
-                if group == 1 { devices[device].limits.take(lanes, index, given) }
-                // What was heard at this time before changed nothing that gates ask.
-                if place.isNewer { devices[device].updateGates(at: time, spans) }
-            }
+            let time = rows[index].time.milliseconds
+            let group = rows[index].group
+            let device = rows[index].device.value
+            let gates = devices[Int(device)].take(
+                &lanes, index, &given, place, of: group, at: time, spans)
             let present = given & ~place.again
             scores[index] =
                 present == 0
                 ? ScoredRow()
                 : ScoredRow(
-                    time: time, device: UInt32(truncatingIfNeeded: device), group: group,
-                    present: present, gates: devices[device].gates.rawValue)
+                    time: time, device: device, group: group, present: present, gates: gates)
         }
         batch.tally.applied += applied
     }
@@ -254,6 +247,31 @@ extension SampleBatch.Row {
     @inline(__always)
     fileprivate func belongs(to other: SampleBatch.Row) -> Bool {
         device == other.device && time == other.time && partition == other.partition
+    }
+}
+
+extension DeviceState {
+    /// What a row changes of its device: sizes, how busy it is, and its gates.
+    ///
+    /// Shares that follow from sizes are put into the row, and their lanes into `given`.
+    ///
+    /// - Returns: the gates as they are then.
+    @inline(__always)
+    fileprivate mutating func take(
+        _ lanes: inout MutableSpan<SIMD16<Float>>, _ index: Int, _ given: inout UInt16,
+        _ place: LanePlace, of group: UInt16, at time: Int64, _ spans: GateSpans
+    ) -> UInt16 {
+        if group == 0 {
+            given |= limits.derive(&lanes, index, given)
+            if given & ~place.again & 1 != 0 {
+                feed(busy: lanes.value(in: 0, of: index), at: time)
+            }
+        } else if group == 1 {
+            limits.take(lanes, index, given)
+        }
+        // What was heard at this time before changed nothing that gates ask but how busy it is.
+        if group == 0 || place.isNewer { updateGates(at: time, spans) }
+        return gates.rawValue
     }
 }
 

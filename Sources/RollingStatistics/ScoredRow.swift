@@ -64,9 +64,9 @@ package struct LaneUse: BitwiseCopyable, Sendable {
 /// count of the values within a slice of time.
 package struct LaneGathering: BitwiseCopyable, Sendable {
     /// Leaves that find place.
-    package static var width: Int { 8 }
+    @inlinable package static var width: Int { 8 }
     /// Numbers that they take of a device: sums, counts, and values below which nothing counts.
-    package static var numbers: Int { 3 * width }
+    @inlinable package static var numbers: Int { 3 * width }
 
     private var lanes = SIMD8<Int32>.zero
     private var bits = SIMD8<Int32>.zero

@@ -43,15 +43,15 @@ extension RuleEngine {
         if isFar { for place in 0..<count { prefetch(Int(fed[place].row), of: batch) } }
         var fed = exchange(&self.fed, with: [])
         defer { self.fed = fed }
+        // Out of the engine for the time being: a span of another field of it would lock the pool too.
+        var pool = exchange(&devicePool, with: Pool(timeStride: 0, numberStride: 0))
         var rows = fed.mutableSpan
-        let (scores, zs) = (detection.scores, detection.zs)
-        let (plans, feeds) = (program.plans, program.feeds)
-        let (gathered, leaves) = (program.gathered, program.leaves)
-        devicePool.feed(
-            &rows, count, scores.span, batch.lanes.span, zs.span, plans.span, feeds.span,
-            gathered.span, leaves.span)
+        pool.feed(
+            &rows, count, detection.scores.span, batch.lanes.span, detection.zs.span,
+            program.plans.span, program.feeds.span, program.gathered.span, program.leaves.span)
+        devicePool = pool
         for place in 0..<count where fed[place].due != 0 {
-            let device = Int(scores[Int(fed[place].row)].device)
+            let device = Int(detection.scores[Int(fed[place].row)].device)
             let gathering = Int(fed[place].gathering) &* LaneGathering.width
             var due = fed[place].due
             while due != 0 {
