@@ -95,11 +95,7 @@ extension Detection {
                 let lastSeen = devices[device].lastSeen
                 if time > lastSeen {
                     place.isNewer = true
-                    devices[device].heard(at: time)
-                    if devices[device].isRetired {
-                        devices[device].isRetired = false
-                        rosterChanges &+= 1
-                    }
+                    if devices[device].heard(at: time) { rosterChanges &+= 1 }
                     directory.touch(head.device, at: head.time)
                 }
                 // What is older than its device tells of no time that was not there already.

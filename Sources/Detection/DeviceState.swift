@@ -42,12 +42,17 @@ public struct DeviceState: Sendable {
     }
 
     /// Notes a sample, newer than any before.
+    ///
+    /// - Returns: whether it had left the roster, and comes back.
     @inline(__always)
-    mutating func heard(at time: Int64) {
+    mutating func heard(at time: Int64) -> Bool {
         // What was before the first one, our own outage among it, says nothing of its cadence.
         if isHeard { tick(after: time - lastSeen) }
         isHeard = true
         lastSeen = time
+        guard isRetired else { return false }
+        isRetired = false
+        return true
     }
 
     /// Learns the distance between two ticks.
