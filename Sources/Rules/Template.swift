@@ -1,3 +1,5 @@
+import Fleet
+
 /// A sentence with places to fill: `Drain {{host}}`.
 enum Template {
     /// What a template may name.
@@ -42,19 +44,5 @@ enum Template {
             rest = inside[close.upperBound...]
         }
         literal(rest)
-    }
-}
-
-extension Substring {
-    /// The first place of `word`; the standard library has none without Foundation.
-    fileprivate func firstRange(of word: String) -> Range<Index>? {
-        var start = startIndex
-        while start < endIndex {
-            if self[start...].hasPrefix(word) {
-                return start..<index(start, offsetBy: word.count)
-            }
-            start = index(after: start)
-        }
-        return nil
     }
 }

@@ -181,7 +181,9 @@ struct Identity {
 
     private var deviceID: String? {
         let given = attributes[.id]
-        if !given.isEmpty { return given.contains("/") ? given : "\(vendor)/\(given)" }
+        if !given.isEmpty {
+            return given.utf8.contains(UInt8(ascii: "/")) ? given : "\(vendor)/\(given)"
+        }
         switch source {
         case .dcgm, .nvidiaSMI, .nvidiaMIG: return nvidia
         case .rocmSMI, .amd: return amd
@@ -308,7 +310,8 @@ struct Identity {
 
     private func setWorkload(_ labels: inout Labels) {
         // Where nothing runs on a device, its exporter's own pod may stand in the label.
-        let pod = attributes[.pod].contains("exporter") ? "" : attributes[.pod]
+        let isExporter = attributes[.pod][...].firstRange(of: "exporter") != nil
+        let pod = isExporter ? "" : attributes[.pod]
         let owner = Identity.owner(ofPod: pod)
         labels[.job] = first(attributes[.job], owner.name)
         labels[.rank] = first(attributes[.rank], owner.ordinal)
