@@ -24,7 +24,8 @@ package struct Labels: Hashable, Sendable {
     /// Longer values are cut: labels come from outside and are kept for months.
     package static let valueBytesMax = 256
 
-    private var values: [LabelKey: String] = [:]
+    /// By key.
+    private var values = Array(repeating: "", count: LabelKey.allCases.count)
 
     package init() {}
 
@@ -33,18 +34,17 @@ package struct Labels: Hashable, Sendable {
     }
 
     package subscript(key: LabelKey) -> String {
-        get { values[key] ?? "" }
+        get { values[key.rawValue] }
         set {
-            let cut =
+            values[key.rawValue] =
                 newValue.utf8.count <= Labels.valueBytesMax
                 ? newValue : String(newValue.unicodeScalars.prefix(Labels.valueBytesMax / 4))
-            values[key] = cut.isEmpty ? nil : cut
         }
     }
 
     /// The labels that are there, in the order of `LabelKey`.
     package var pairs: [(key: LabelKey, value: String)] {
-        LabelKey.allCases.compactMap { key in values[key].map { (key, $0) } }
+        LabelKey.allCases.compactMap { self[$0].isEmpty ? nil : ($0, self[$0]) }
     }
 }
 

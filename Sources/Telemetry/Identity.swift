@@ -15,7 +15,7 @@ struct Attributes {
         case prometheus
     }
 
-    enum Slot: Hashable {
+    enum Slot: Int, CaseIterable {
         case id, uuid, serial, index, partition, instance, pci, accelerator, machine
         case neuronDevice, neuronCore, hardwareID, hardwareType
         case vendor, model, kind, host, driver, firmware, runtime, scrapeJob, pod
@@ -23,18 +23,21 @@ struct Attributes {
         case job, rank, service, workload, team, user, namespace
     }
 
-    private var values: [Slot: (text: String, priority: Int)] = [:]
+    /// By slot; hashing each would cost more than reading the text.
+    private var values: [(text: String, priority: Int)?] = Array(
+        repeating: nil, count: Slot.allCases.count)
     private(set) var selections: [(Selector, String)] = []
     /// `xid="79"`: the code that a count of faults is about.
     private(set) var code: Int32 = -1
     /// The link, port or sub-unit that the series is about, or -1.
     private(set) var link: Int32 = -1
 
-    subscript(slot: Slot) -> String { values[slot]?.text ?? "" }
+    subscript(slot: Slot) -> String { values[slot.rawValue]?.text ?? "" }
 
     mutating func set(_ slot: Slot, _ text: String, priority: Int = 9) {
-        guard !Attributes.isBlank(text), values[slot]?.priority ?? -1 < priority else { return }
-        values[slot] = (text, priority)
+        guard !Attributes.isBlank(text), values[slot.rawValue]?.priority ?? -1 < priority
+        else { return }
+        values[slot.rawValue] = (text, priority)
     }
 
     /// Whether anything here would read a label called `key`; others need not be valid UTF-8.

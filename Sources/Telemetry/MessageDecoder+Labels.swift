@@ -147,12 +147,13 @@ extension MessageDecoder {
         let end = Int(tape[root].next)
         while node + 1 < end {
             let value = tape[node + 1]
-            if let slot = nativeSlot(tape[node].range, bytes) {
+            let role = tape.role(node, bytes)
+            if let slot = Self.nativeSlot(role) {
                 guard let text = text(node + 1, bytes) else {
                     throw Undecodable(.notUTF8, at: Int(value.start))
                 }
                 attributes.set(slot, text)
-            } else if bytes.spells(tape[node].range, keys.labels), value.kind == .object {
+            } else if role == .labels, value.kind == .object {
                 try readObject(node + 1, bytes, &attributes, .native, .canonical)
             }
             node = Int(value.next)
@@ -160,12 +161,16 @@ extension MessageDecoder {
     }
 
     /// What a member of a native message says of the device.
-    private mutating func nativeSlot(_ key: Range<Int>, _ bytes: Span<UInt8>) -> Attributes.Slot? {
-        let slots: [(Spelling, Attributes.Slot)] = [
-            (keys.device, .id), (keys.host, .host), (keys.index, .index), (keys.kind, .kind),
-            (keys.vendor, .vendor), (keys.model, .model),
-        ]
-        return slots.first { bytes.spells(key, $0.0) }?.1
+    private static func nativeSlot(_ role: KeyTable.Role) -> Attributes.Slot? {
+        switch role {
+        case .device: .id
+        case .host: .host
+        case .index: .index
+        case .kind: .kind
+        case .vendor: .vendor
+        case .model: .model
+        default: nil
+        }
     }
 
     /// A label's value; the first text of a list, because Vector may send every value of a tag.
