@@ -28,6 +28,7 @@ extension MessageDecoder {
             }
         }
         guard found.shape >= 0 else { return false }
+        record.isLaidOut = true
         noteLabels(at: found.labels.lowerBound, of: bytes.count)
         let number = found.shape
         let firstRow = batch.lanes.count

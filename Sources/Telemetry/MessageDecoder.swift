@@ -131,10 +131,11 @@ package struct MessageDecoder: Sendable {
         let isSized = !payload.isEmpty && payload.count <= settings.messageBytesMax
         let isKnown = isSized && !shapes.isEmpty
         if isKnown, takeShaped(payload, &batch, &directory) { return }
-        // Where a layout might be learned the message is read in full, unless that led to nothing.
-        let mayLearn = shapes.isReadyToLearn()
+        // Where a layout might be learned the message is read in full, unless that led to nothing. One
+        // of a known layout teaches its labels alone, which the direct way does not read either.
+        let mayLearn = !record.isLaidOut && shapes.isReadyToLearn()
         let isDirect =
-            readsDirectly
+            readsDirectly && !record.isLaidOut
             && (!mayLearn || untaught >= Self.untaughtMax && untaught % Self.untaughtStep != 0)
         if isSized, isDirect, takeMembers(payload, isCopied: isKnown, &batch, &directory) {
             untaught &+= 1

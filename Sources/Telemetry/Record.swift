@@ -31,6 +31,8 @@ struct Record: Sendable {
     /// One value per message: sums wait for later messages, not for later fields.
     var isPointwise = false
     var isNative = false
+    /// Whether the message is laid out as one before it.
+    var isLaidOut = false
     var isTelegraf = false
     /// The bytes that say which device this is.
     var runs: [Range<Int32>] = []
@@ -53,6 +55,7 @@ struct Record: Sendable {
         self.origin = origin
         self.clock = clock
         self.latest = latest
+        isLaidOut = false
     }
 
     /// Starts one of a message's records.
