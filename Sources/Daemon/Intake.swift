@@ -136,8 +136,8 @@ final class Intake: Sendable {
         reading.begin()
         // What is being judged meanwhile does not wait for records that may never come.
         let patience = reading.pipeline.inWork > 0 ? 0 : Self.pollMilliseconds
-        let count = try consumer.poll(milliseconds: patience) { record, key, payload, coming in
-            reading.read(record, key, payload, coming, at: now, deadLetters)
+        let count = try consumer.poll(milliseconds: patience) { record, payload, coming in
+            reading.read(record, payload, coming, at: now, deadLetters)
         }
         reading.counts.messages += UInt64(count)
         // Now and then nothing is in work, and the judge can be asked what it knows.

@@ -126,8 +126,8 @@ struct Reading: ~Copyable {
     }
 
     mutating func read(
-        _ record: borrowing Record, _ key: Span<UInt8>?, _ payload: Span<UInt8>?,
-        _ coming: Span<UInt8>?, at now: Instant, _ deadLetters: DeadLetters
+        _ record: borrowing Record, _ payload: Span<UInt8>?, _ coming: Span<UInt8>?,
+        at now: Instant, _ deadLetters: DeadLetters
     ) {
         heard[record.partition] = now
         // A compacted topic says "gone" with a tombstone; it carries no sample.
@@ -145,9 +145,11 @@ struct Reading: ~Copyable {
             counts.decoded += 1
         } catch {
             counts.dead += 1
-            deadLetters.add(
-                payload, key: key, from: partitions[record.partition], offset: record.offset,
-                because: error)
+            record.withKey { key in
+                deadLetters.add(
+                    payload, key: key, from: partitions[record.partition], offset: record.offset,
+                    because: error)
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 import CRdKafka
 
-/// One record, on loan for the length of a call; its key and payload travel beside it.
+/// One record, on loan for the length of a call; its payload travels beside it.
 @safe
 package struct Record: ~Copyable {
     /// Index into ``Consumer/partitions``.
@@ -17,6 +17,15 @@ package struct Record: ~Copyable {
         self.partition = partition
         offset = unsafe message.pointee.offset
         timestampMilliseconds = timestamp
+    }
+
+    /// Lends the key, nil where there is none.
+    package borrowing func withKey<Result>(_ body: (Span<UInt8>?) -> Result) -> Result {
+        guard let bytes = unsafe message.pointee.key else { return body(nil) }
+        return unsafe body(
+            Span(
+                _unsafeStart: UnsafePointer(bytes.assumingMemoryBound(to: UInt8.self)),
+                count: message.pointee.key_len))
     }
 
     /// Copies the headers; allocates, so not for every record of a busy topic.

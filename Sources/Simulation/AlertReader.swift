@@ -99,7 +99,7 @@ package final class AlertReader: Sendable {
             start: { _ in .earliest })
         do throws(KafkaError) {
             while !isStopping.load(ordering: .acquiring) {
-                _ = try consumer.poll(milliseconds: 50) { _, _, payload, _ in
+                _ = try consumer.poll(milliseconds: 50) { _, payload, _ in
                     guard let payload else { return }
                     let bytes = [UInt8](capacity: payload.count) { copy in
                         for index in payload.indices { copy.append(payload[index]) }

@@ -37,7 +37,7 @@ struct Passage: ~Copyable {
         var first = started
         var count = 0
         do throws(KafkaError) {
-            count = try consumer.poll(milliseconds: milliseconds) { record, _, payload, coming in
+            count = try consumer.poll(milliseconds: milliseconds) { record, payload, coming in
                 if first == 0 { first = monotonicNanoseconds() }
                 if let payload { body(record, payload, coming) }
             }

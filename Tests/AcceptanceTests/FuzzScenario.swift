@@ -99,7 +99,7 @@ struct FuzzScenario {
         let end = ContinuousClock.now + .seconds(180)
         var isDone = false
         while !isDone {
-            _ = try consumer.poll(milliseconds: 100) { record, key, payload, _ in
+            _ = try consumer.poll(milliseconds: 100) { record, payload, _ in
                 seen += 1
                 guard seen % 101 == 0, trouble.isEmpty else { return }
                 examined += 1
@@ -125,7 +125,9 @@ struct FuzzScenario {
                     trouble = "message \(number) of seed \(Self.seed) is not its dead letter"
                 }
                 let sent = number % 16 == 0 ? [] : block.block.key(number)
-                if sent != key.bytes { trouble = "message \(number) lost its key" }
+                if sent != record.withKey({ $0.bytes }) {
+                    trouble = "message \(number) lost its key"
+                }
             }
             while consumer.nextEvent() != nil {}
             let assigned = consumer.assignment

@@ -124,8 +124,8 @@ struct Feed: ~Copyable {
     /// Reads what has come meanwhile.
     mutating func poll() throws {
         var raw: [(key: [UInt8], value: [UInt8])] = []
-        _ = try consumer.poll(milliseconds: 20) { _, key, value, _ in
-            raw.append((key.bytes, value.bytes))
+        _ = try consumer.poll(milliseconds: 20) { record, value, _ in
+            raw.append((record.withKey { $0.bytes }, value.bytes))
         }
         while consumer.nextEvent() != nil {}
         for (key, value) in raw {

@@ -246,7 +246,7 @@ import Testing
         var paused: Int?
         let end = ContinuousClock.now + .seconds(60)
         while count < total, ContinuousClock.now < end {
-            let got = try consumer.poll(milliseconds: 100) { record, _, payload, coming in
+            let got = try consumer.poll(milliseconds: 100) { record, payload, coming in
                 if record.offset != next[record.partition] { outOfOrder += 1 }
                 next[record.partition] = record.offset + 1
                 guard let index = payload.map(text).flatMap({ Int($0) }) else { return }
@@ -385,7 +385,7 @@ import Testing
             ) { _ in .earliest }
             let end = ContinuousClock.now + .milliseconds(milliseconds)
             while ContinuousClock.now < end {
-                _ = try consumer.poll(milliseconds: 1) { _, _, _, _ in }
+                _ = try consumer.poll(milliseconds: 1) { _, _, _ in }
                 while consumer.nextEvent() != nil { continue }
             }
             let isAssigned = !consumer.assignment.isEmpty
@@ -413,7 +413,7 @@ import Testing
         ) { _ in .earliest }
         let end = ContinuousClock.now + .seconds(20)
         while !joined.withLock({ $0 }), ContinuousClock.now < end {
-            _ = try consumer.poll(milliseconds: 5) { _, _, _, _ in }
+            _ = try consumer.poll(milliseconds: 5) { _, _, _ in }
             while consumer.nextEvent() != nil { continue }
         }
         #expect(joined.withLock { $0 } && consumer.assignment.isEmpty)

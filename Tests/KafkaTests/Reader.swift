@@ -35,11 +35,11 @@ struct Reader: ~Copyable {
     ) throws {
         let names = consumer.partitions
         var batch: [Copied] = []
-        _ = try consumer.poll(milliseconds: milliseconds) { record, key, payload, _ in
+        _ = try consumer.poll(milliseconds: milliseconds) { record, payload, _ in
             batch.append(
                 Copied(
                     partition: names[record.partition].number, offset: record.offset,
-                    key: key.map(text), payload: payload.map(text),
+                    key: record.withKey { $0.map(text) }, payload: payload.map(text),
                     headers: headers
                         ? record.headers().map {
                             "\($0.name)=\($0.value.map { String(decoding: $0, as: UTF8.self) } ?? "nil")"
