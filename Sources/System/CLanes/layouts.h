@@ -166,11 +166,11 @@ struct lanes_walk {
 LANES_INLINE int lanes_equal(const void *one, const void *other, long count)
 {
     typedef unsigned char bytes __attribute__((ext_vector_type(32), aligned(1)));
-    bytes difference = 0;
-    for (long place = 0, last = count - 32;; place = place + 32 < last ? place + 32 : last) {
+    const long last = count - 32;
+    bytes difference = *(const bytes *)((const char *)one + last) ^ *(const bytes *)((const char *)other + last);
+    for (long place = 0; place < last; place += 32)
         difference |= *(const bytes *)((const char *)one + place) ^ *(const bytes *)((const char *)other + place);
-        if (place == last) return __builtin_reduce_or(difference) == 0;
-    }
+    return __builtin_reduce_or(difference) == 0;
 }
 /// Goes on until something else than a number or labels that are likely stands there. Answers what that
 /// is as `lanes_step_…`; where the next step does not fit, a question. Puts aside, by number, sixteen
@@ -192,7 +192,7 @@ LANES_INLINE int lanes_follow(struct lanes_walk *walk, const struct lanes_step *
     const char *place = text + walk->position;
     lanes_text *digits = (lanes_text *)all_digits + walk->ordinal;
     double *divisor = divisors + walk->ordinal;
-    long next = walk->step, base = walk->base;
+    long next = walk->step;
     int answer = lanes_step_question;
     for (;;) {
         if (LANES_RARE(place > limit)) {
@@ -230,7 +230,7 @@ LANES_INLINE int lanes_follow(struct lanes_walk *walk, const struct lanes_step *
         if (step->kind == lanes_step_number) {
             *digits = lanes_picked(end, step->source);
             *divisor = step->divisor;
-            base |= step->base;
+            walk->base |= step->base;
             place = end;
         } else if (__builtin_expect(step->kind == lanes_step_open, 1)) {
             const long width = lanes_number(end, digits, divisor);
@@ -262,7 +262,6 @@ LANES_INLINE int lanes_follow(struct lanes_walk *walk, const struct lanes_step *
     walk->position = place - text;
     walk->ordinal = divisor - divisors;
     walk->step = next;
-    walk->base = base;
     return answer;
 }
 /// Of 32 numbers the first, third, … times `factor` and the one behind it.
