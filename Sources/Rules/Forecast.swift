@@ -117,31 +117,32 @@ enum Forecast {
     /// The means of the window, in seconds before now; nil where there are too few.
     private static func points(
         _ pool: borrowing Pool, _ slice: Int64, _ width: Int64, _ number: Int
-    ) -> [(x: Float, y: Float)]? {
+    ) -> Points? {
         let slices = Int64(Pool.points - 1)
-        var points: [(x: Float, y: Float)] = []
-        points.reserveCapacity(Pool.points)
+        var points = Points()
         for back in Swift.stride(from: slices - 1, through: 1, by: -1) where slice - back >= 0 {
             let y = pool.numbers[number + 1 + Int((slice - back) % slices)]
-            if !y.isNaN { points.append((-Float(back * width) * 0.001, y)) }
+            if !y.isNaN { points.append(SIMD2(-Float(back * width) * 0.001, y)) }
         }
         // Less than two thirds of the window is too little to draw a line through.
         return points.count * 3 >= Int(slices) * 2 ? points : nil
     }
 
-    private static func mean(_ points: [(x: Float, y: Float)]) -> (x: Float, y: Float) {
-        var sum: (x: Float, y: Float) = (0, 0)
-        for point in points { sum = (sum.x + point.x, sum.y + point.y) }
-        return (sum.x / Float(points.count), sum.y / Float(points.count))
+    private static func mean(_ points: Points) -> SIMD2<Float> {
+        var sum = SIMD2<Float>.zero
+        for place in 0..<points.count { sum += points[place] }
+        return sum / Float(points.count)
     }
 
     /// The share of the variance that the line of least squares explains.
-    private static func explainable(_ points: [(x: Float, y: Float)]) -> Float {
+    private static func explainable(_ points: Points) -> Float {
         let mean = mean(points)
         var (xx, xy, yy): (Float, Float, Float) = (0, 0, 0)
-        for point in points {
-            let (x, y) = (point.x - mean.x, point.y - mean.y)
-            (xx, xy, yy) = (xx + x * x, xy + x * y, yy + y * y)
+        for place in 0..<points.count {
+            let away = points[place] - mean
+            xx += away.x * away.x
+            xy += away.x * away.y
+            yy += away.y * away.y
         }
         return xx > 0 && yy > 0 ? xy * xy / xx / yy : 0
     }
@@ -149,22 +150,40 @@ enum Forecast {
     /// The line of Theil and Sen: slope per second, the level now, and the share of the variance
     /// that it explains.
     private static func line(
-        through points: [(x: Float, y: Float)]
+        through points: Points
     ) -> (slope: Float, level: Float, fit: Float)? {
         var slopes: [Float] = []
         slopes.reserveCapacity(points.count * points.count / 2)
-        for (index, a) in points.enumerated() {
-            for b in points[(index + 1)...] { slopes.append((b.y - a.y) / (b.x - a.x)) }
+        for first in 0..<points.count {
+            for second in first + 1..<points.count {
+                let way = points[second] - points[first]
+                slopes.append(way.y / way.x)
+            }
         }
         guard let slope = Peers.median(of: &slopes), slope != 0 else { return nil }
         let mean = mean(points)
         var total: Float = 0
         var rest: Float = 0
-        for point in points {
+        for place in 0..<points.count {
+            let point = points[place]
             let residual = point.y - (mean.y + slope * (point.x - mean.x))
             total += (point.y - mean.y) * (point.y - mean.y)
             rest += residual * residual
         }
         return (slope, mean.y - slope * mean.x, total > 0 ? max(0, 1 - rest / total) : 0)
+    }
+
+    /// The means of a window, a point of time and value for each; on the stack, because most are looked
+    /// at once and drawn no line through.
+    private struct Points {
+        private var all = [20 of SIMD2<Float>](repeating: .zero)
+        private(set) var count = 0
+
+        subscript(place: Int) -> SIMD2<Float> { all[place] }
+
+        mutating func append(_ point: SIMD2<Float>) {
+            all[count] = point
+            count += 1
+        }
     }
 }
