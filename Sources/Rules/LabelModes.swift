@@ -48,7 +48,7 @@ struct LabelModes: Sendable {
     /// Differences that are remembered in words; further ones are found and not described.
     static let describedMax = 4_096
     /// Different devices or values in one cohort; what comes after counts as different from all.
-    private static let kindsMax = 64
+    fileprivate static let kindsMax = 64
     fileprivate static let valuesMax = 64
 
     private var verdicts: [[UInt8]] = []
@@ -85,17 +85,17 @@ struct LabelModes: Sendable {
         _ directory: Directory
     ) {
         lookedAt = now
-        verdicts = comparisons.map { _ in
-            [UInt8](repeating: 0, count: min(detection.devices.count, directory.count))
-        }
+        let count = min(detection.devices.count, directory.count)
+        let carried = CarriedLabels(
+            Set(comparisons.flatMap { $0.alike + [$0.key] }), of: count, directory)
+        verdicts = comparisons.map { _ in [UInt8](repeating: 0, count: count) }
         differences = comparisons.map { _ in [:] }
         for slot in comparisons.indices {
-            var isDecided = [Bool](repeating: false, count: verdicts[slot].count)
-            alone(comparisons[slot], slot, &isDecided, detection, directory)
+            var isDecided = [Bool](repeating: false, count: count)
+            alone(comparisons[slot], slot, &isDecided, detection, carried)
             for kind in comparisons[slot].cohorts {
                 for index in 0..<Int32(detection.cohorts.count(kind)) {
-                    compare(
-                        comparisons[slot], slot, kind, index, &isDecided, detection, directory)
+                    compare(comparisons[slot], slot, kind, index, &isDecided, detection, carried)
                 }
             }
         }
@@ -104,13 +104,11 @@ struct LabelModes: Sendable {
     /// Devices that carry no label, or stand in none of the cohorts, differ from nobody.
     private mutating func alone(
         _ comparison: LabelComparison, _ slot: Int, _ isDecided: inout [Bool],
-        _ detection: borrowing Detection, _ directory: Directory
+        _ detection: borrowing Detection, _ carried: CarriedLabels
     ) {
         for device in isDecided.indices {
             let isAlone = comparison.cohorts.allSatisfy { detection.devices[device][$0] < 0 }
-            guard isAlone || directory.devices[device].labels[comparison.key].isEmpty else {
-                continue
-            }
+            guard isAlone || carried[comparison.key, device] == CarriedLabels.none else { continue }
             isDecided[device] = true
             verdicts[slot][device] = Verdict.same.rawValue
         }
@@ -118,14 +116,15 @@ struct LabelModes: Sendable {
 
     /// Devices of one make, and how many carry what.
     fileprivate struct Make {
-        let labels: [String]
-        var values: [(value: String, count: Int)] = []
+        /// A device of it.
+        let example: Int
+        var values: [(value: Int32, count: Int)] = []
         var count = 0
     }
 
     private mutating func compare(
         _ comparison: LabelComparison, _ slot: Int, _ kind: CohortKind, _ cohort: Int32,
-        _ isDecided: inout [Bool], _ detection: borrowing Detection, _ directory: Directory
+        _ isDecided: inout [Bool], _ detection: borrowing Detection, _ carried: CarriedLabels
     ) {
         let members = detection.cohorts.members(kind, cohort)
         guard members.count >= comparison.membersMin else { return }
@@ -134,13 +133,12 @@ struct LabelModes: Sendable {
         for (place, member) in members.enumerated() {
             let device = Int(member.value)
             guard device < isDecided.count, !detection.devices[device].isRetired else { continue }
-            let labels = directory.devices[device].labels
-            let value = labels[comparison.key]
-            guard !value.isEmpty else { continue }
-            let make = comparison.alike.map { labels[$0] }
-            guard let found = LabelModes.place(of: make, in: &makes) else { continue }
-            makeOf[place] = found
-            makes[found].add(value)
+            let value = carried[comparison.key, device]
+            guard value != CarriedLabels.none,
+                let make = makes.place(of: device, comparison.alike, carried)
+            else { continue }
+            makeOf[place] = make
+            makes[make].add(value)
         }
         for (place, member) in members.enumerated() where makeOf[place] >= 0 {
             let device = Int(member.value)
@@ -149,28 +147,78 @@ struct LabelModes: Sendable {
                 let mode = make.values.max(by: { $0.count < $1.count })
             else { continue }
             isDecided[device] = true
-            let own = directory.devices[device].labels[comparison.key]
+            let own = carried[comparison.key, device]
             let verdict = comparison.verdict(own, mode, of: make.count)
             verdicts[slot][device] = verdict.rawValue
             guard verdict == .differs || verdict == .differsStill,
                 differences[slot].count < LabelModes.describedMax
             else { continue }
             differences[slot][device] = Difference(
-                own: own, mode: mode.value, carriers: mode.count, peers: make.count, kind: kind,
-                cohort: cohort)
+                own: carried.text(own), mode: carried.text(mode.value), carriers: mode.count,
+                peers: make.count, kind: kind, cohort: cohort)
         }
-    }
-
-    private static func place(of labels: [String], in makes: inout [Make]) -> Int? {
-        if let found = makes.firstIndex(where: { $0.labels == labels }) { return found }
-        guard makes.count < kindsMax else { return nil }
-        makes.append(Make(labels: labels))
-        return makes.count - 1
     }
 }
 
+extension [LabelModes.Make] {
+    /// The make of a device, which may be the first one of it; nil where there are too many.
+    fileprivate mutating func place(
+        of device: Int, _ alike: [LabelKey], _ carried: CarriedLabels
+    ) -> Int? {
+        let found = firstIndex { make in
+            alike.allSatisfy { carried[$0, make.example] == carried[$0, device] }
+        }
+        if let found { return found }
+        guard count < LabelModes.kindsMax else { return nil }
+        append(LabelModes.Make(example: device))
+        return count - 1
+    }
+}
+
+/// What devices carry of some labels, as numbers: two that carry the same text have the same one.
+///
+/// The labels of each device lie by themselves, and texts are slow to compare: they are read once,
+/// whoever asks for them.
+private struct CarriedLabels {
+    /// The number of a label that a device does not carry.
+    static let none: Int32 = 0
+
+    private var texts = [""]
+    /// By key and device; none for a key that nobody asks for.
+    private var numbers: [[Int32]]
+
+    init(_ keys: Set<LabelKey>, of count: Int, _ directory: Directory) {
+        numbers = LabelKey.allCases.map {
+            [Int32](repeating: CarriedLabels.none, count: keys.contains($0) ? count : 0)
+        }
+        var known = ["": CarriedLabels.none]
+        for device in 0..<count {
+            let labels = directory.devices[device].labels
+            for key in keys {
+                // Most of the time it is what the device before carries.
+                let last = numbers[key.rawValue][max(device - 1, 0)]
+                let text = labels[key]
+                numbers[key.rawValue][device] =
+                    texts[Int(last)] == text ? last : number(of: text, &known)
+            }
+        }
+    }
+
+    private mutating func number(of text: String, _ known: inout [String: Int32]) -> Int32 {
+        if let number = known[text] { return number }
+        let number = Int32(texts.count)
+        texts.append(text)
+        known[text] = number
+        return number
+    }
+
+    subscript(key: LabelKey, device: Int) -> Int32 { numbers[key.rawValue][device] }
+
+    func text(_ number: Int32) -> String { texts[Int(number)] }
+}
+
 extension LabelModes.Make {
-    fileprivate mutating func add(_ value: String) {
+    fileprivate mutating func add(_ value: Int32) {
         count += 1
         if let found = values.firstIndex(where: { $0.value == value }) {
             values[found].count += 1
@@ -183,7 +231,7 @@ extension LabelModes.Make {
 extension LabelComparison {
     /// What `own` is worth beside the value that most of `peers` carry.
     fileprivate func verdict(
-        _ own: String, _ mode: (value: String, count: Int), of peers: Int
+        _ own: Int32, _ mode: (value: Int32, count: Int), of peers: Int
     ) -> LabelModes.Verdict {
         // More than half, whatever is asked: of two that are as many, neither is wrong.
         let share = Float(mode.count) / Float(peers)
