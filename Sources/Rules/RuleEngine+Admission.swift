@@ -89,6 +89,14 @@ extension RuleEngine {
         return false
     }
 
+    /// Asks for what `isHeld` reads of a device soon.
+    @inline(__always)
+    func prefetch(_ admission: Admission, _ device: Int) {
+        guard admission.isHeld else { return }
+        let first = Int(program.heldTimes[Int(admission.firstHeld)])
+        devicePool.times.prefetch(device &* devicePool.timeStride &+ first)
+    }
+
     func isHeld(_ reject: Reject, _ group: CohortKind, _ subject: Int) -> Bool {
         for held in reject.heldInGroup {
             let place =
@@ -144,10 +152,11 @@ struct Agenda {
     var entries: [Entry] = []
     /// Devices that were not heard of for as long as the least patient rule waits.
     var silent: [Int32] = []
-    /// Of the others none was last heard of before; milliseconds.
-    var heardSince: Int64 = .min
-    /// How many devices there were then.
-    var devices = 0
+    /// By clock: its devices, and before when none but those is silent for as long.
+    private(set) var byClock: [[Int32]] = []
+    var silentFrom: [Int64] = []
+    /// When they were listed by clock.
+    private(set) var clockChanges: UInt64 = .max
     /// Subjects of the rule in work.
     var subjects: [Int] = []
     /// All subjects there may be: 0, 1, 2 and so on.
@@ -159,6 +168,23 @@ struct Agenda {
     mutating func listAll(_ count: Int) {
         while everyone.count < count { everyone.append(everyone.count) }
         subjects.append(contentsOf: everyone[..<count])
+    }
+
+    /// Whether another device may have fallen silent, as a clock may judge it by `now`.
+    func isDue(_ clock: Int32, _ now: Int64, _ detection: borrowing Detection) -> Bool {
+        min(now, detection.clocks[Int(clock)].effective) >= silentFrom[Int(clock)]
+    }
+
+    /// Lists devices by their clocks anew, all of them to be looked at.
+    mutating func group(_ detection: borrowing Detection) {
+        clockChanges = detection.clockChanges
+        silent.removeAll(keepingCapacity: true)
+        silentFrom = [Int64](repeating: .min, count: detection.clocks.count)
+        byClock = [[Int32]](repeating: [], count: detection.clocks.count)
+        for device in detection.devices.indices {
+            let clock = Int(detection.devices[device].clock)
+            if clock >= 0 { byClock[clock].append(Int32(device)) }
+        }
     }
 }
 
@@ -183,34 +209,32 @@ extension RuleEngine {
     /// Lists the devices that have been silent for as long as the least patient rule waits, by the
     /// clocks of their own partitions.
     ///
-    /// All are looked at only when another one may have fallen silent: who was heard of is heard of
-    /// for a while.
+    /// Those of a clock are looked at only when another one may have fallen silent: who was heard of
+    /// is heard of for a while.
     mutating func listSilent(_ now: Int64, _ detection: borrowing Detection) {
-        let devices = detection.devices.span
+        if agenda.clockChanges != detection.clockChanges { agenda.group(detection) }
         let wait = program.silenceMin
-        guard now &- wait >= agenda.heardSince || agenda.devices != deviceCount else {
-            var silent: [Int32] = []
-            for device in agenda.silent {
-                if detection.ageMax(of: Int(device), at: now) >= wait {
-                    silent.append(device)
-                } else {
-                    agenda.heardSince = min(agenda.heardSince, devices[Int(device)].lastSeen)
-                }
-            }
-            agenda.silent = silent
-            return
+        for device in exchange(&agenda.silent, with: [])
+        where !agenda.isDue(detection.devices[Int(device)].clock, now, detection) {
+            look(at: device, now, wait, detection)
         }
-        agenda.silent.removeAll(keepingCapacity: true)
-        agenda.devices = deviceCount
-        agenda.heardSince = .max
-        for device in 0..<deviceCount {
-            let lastSeen = devices[device].lastSeen
-            if detection.ageMax(of: device, at: now) >= wait {
-                agenda.silent.append(Int32(device))
-            } else {
-                // One that was never heard of may turn out to be long silent.
-                agenda.heardSince = min(agenda.heardSince, lastSeen)
-            }
+        for clock in agenda.byClock.indices where agenda.isDue(Int32(clock), now, detection) {
+            agenda.silentFrom[clock] = .max
+            for device in agenda.byClock[clock] { look(at: device, now, wait, detection) }
+        }
+    }
+
+    private mutating func look(
+        at device: Int32, _ now: Int64, _ wait: Int64, _ detection: borrowing Detection
+    ) {
+        if detection.ageMax(of: Int(device), at: now) >= wait {
+            agenda.silent.append(device)
+        } else {
+            // One that was never heard of may turn out to be long silent.
+            let lastSeen = detection.devices[Int(device)].lastSeen
+            let clock = Int(detection.devices[Int(device)].clock)
+            agenda.silentFrom[clock] = min(
+                agenda.silentFrom[clock], lastSeen == .min ? .min : lastSeen + wait)
         }
     }
 
