@@ -47,7 +47,7 @@ extension Detection {
 
     /// Whether what a device sends is nothing to learn from.
     package borrowing func isHeld(_ device: Int) -> Bool {
-        guard devices[device].holds > 0 else { return false }
+        guard heldCount > 0, devices[device].holds > 0 else { return false }
         let since = devices[device].heldSince
         guard since != .min, frontier != .min else { return true }
         return frontier - since < settings.adoptAfter

@@ -1,4 +1,4 @@
-public import Fleet
+package import Fleet
 
 /// The kinds of groups that devices stand in.
 ///
@@ -48,8 +48,8 @@ public enum CohortKind: Int, CaseIterable, Sendable {
 public struct Cohorts: Sendable {
     package struct Table: Sendable {
         package fileprivate(set) var names: [String] = []
-        /// By index of the group; each list in order of device index.
-        package fileprivate(set) var members: [[DeviceIndex]] = []
+        /// By index of the group.
+        fileprivate var members: [DeviceLists.Place] = []
         fileprivate var indices: [String: Int32] = [:]
         fileprivate var free: [Int32] = []
         /// Groups that lost their last member and are not released yet.
@@ -61,6 +61,8 @@ public struct Cohorts: Sendable {
     }
 
     private var tables = CohortKind.allCases.map { _ in Table() }
+    /// The members of all groups; those of one lie in its `range`, in order.
+    package private(set) var lists = DeviceLists()
     /// Grows with each device that enters or leaves a group.
     package private(set) var version: UInt64 = 0
 
@@ -75,9 +77,16 @@ public struct Cohorts: Sendable {
         tables[kind.rawValue].names[Int(index)]
     }
 
+    /// Where the members of one group lie in `lists`.
+    package func range(_ kind: CohortKind, _ index: Int32) -> Range<Int> {
+        tables[kind.rawValue].members[Int(index)].range
+    }
+
     /// The devices of one group, in order.
-    public func members(_ kind: CohortKind, _ index: Int32) -> [DeviceIndex] {
-        tables[kind.rawValue].members[Int(index)]
+    ///
+    /// Counts a reference: whoever looks at many groups goes through their `range` instead.
+    package func members(_ kind: CohortKind, _ index: Int32) -> ArraySlice<DeviceIndex> {
+        lists.devices[range(kind, index)]
     }
 
     /// The index of the group called `name`, made if there is none; -1 for no name.
@@ -92,7 +101,7 @@ public struct Cohorts: Sendable {
         }
         let index = Int32(tables[table].names.count)
         tables[table].names.append(name)
-        tables[table].members.append([])
+        tables[table].members.append(DeviceLists.Place())
         tables[table].indices[name] = index
         return index
     }
@@ -102,18 +111,12 @@ public struct Cohorts: Sendable {
         version &+= 1
         let table = kind.rawValue
         if old >= 0 {
-            let place = lowerBound(tables[table].members[Int(old)], device)
-            if place < tables[table].members[Int(old)].count,
-                tables[table].members[Int(old)][place] == device
-            {
-                tables[table].members[Int(old)].remove(at: place)
-            }
+            lists.remove(device, &tables[table].members[Int(old)])
             if tables[table].members[Int(old)].isEmpty { tables[table].empty.append(old) }
         }
         guard new >= 0 else { return }
         if tables[table].members[Int(new)].isEmpty { tables[table].empty.removeAll { $0 == new } }
-        let place = lowerBound(tables[table].members[Int(new)], device)
-        tables[table].members[Int(new)].insert(device, at: place)
+        lists.insert(device, &tables[table].members[Int(new)])
     }
 
     /// Gives back the index of a group without members; its holder has forgotten its state.
@@ -126,15 +129,4 @@ public struct Cohorts: Sendable {
         tables[table].names[Int(index)] = ""
         tables[table].free.append(index)
     }
-}
-
-/// Where `device` stands, or would stand, in a sorted list.
-private func lowerBound(_ sorted: [DeviceIndex], _ device: DeviceIndex) -> Int {
-    var low = 0
-    var high = sorted.count
-    while low < high {
-        let middle = (low + high) / 2
-        if sorted[middle] < device { low = middle + 1 } else { high = middle }
-    }
-    return low
 }

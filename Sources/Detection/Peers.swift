@@ -6,8 +6,10 @@ package struct Peers: Sendable {
     private let group: PeerGroup
 
     /// Reads and destroys `scratch`; nil where fewer than three have a value.
-    package init?(_ scratch: inout [Float]) {
-        guard let group = PeerGroup(&scratch) else { return nil }
+    ///
+    /// The deviation costs as much as the median: without it there are no scores.
+    package init?(_ scratch: inout [Float], deviates: Bool) {
+        guard let group = PeerGroup(&scratch, deviates: deviates) else { return nil }
         self.group = group
         median = group.median
     }

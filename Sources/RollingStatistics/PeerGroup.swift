@@ -6,7 +6,7 @@
 /// absorbs the very drift that one looks for.
 package struct PeerGroup: Equatable, Sendable {
     package let median: Float
-    /// 1.4826 times the median absolute deviation.
+    /// 1.4826 times the median absolute deviation; NaN where nobody asks for it.
     package let deviation: Float
     /// How many members had a value.
     package let members: Int
@@ -17,15 +17,14 @@ package struct PeerGroup: Equatable, Sendable {
     /// Reads and destroys `scratch`, the members' values in any order; NaN is a missing member.
     ///
     /// - Returns: nil when fewer than `membersMin` have a value.
-    package init?(_ scratch: inout [Float]) {
+    package init?(_ scratch: inout [Float], deviates: Bool = true) {
         var members = 0
         for value in scratch where value.isFinite { members += 1 }
         guard members >= PeerGroup.membersMin else { return nil }
-        guard let median = RollingStatistics.median(&scratch),
-            let absolute = medianAbsoluteDeviation(&scratch, around: median)
-        else { return nil }
+        guard let median = RollingStatistics.median(&scratch) else { return nil }
         self.median = median
-        deviation = 1.4826 * absolute
+        let absolute = deviates ? medianAbsoluteDeviation(&scratch, around: median) : nil
+        deviation = absolute.map { 1.4826 * $0 } ?? .nan
         self.members = members
     }
 

@@ -1,3 +1,5 @@
+import RollingStatistics
+
 /// What leaves remember, dense by subject: times in milliseconds and numbers, none at first.
 struct Pool {
     /// Slices of a sliding window; it reaches back one slice more than it must.
@@ -33,6 +35,13 @@ struct Pool {
     }
 
     var bytes: Int { times.count * 8 + numbers.count * 4 }
+
+    /// Asks for what is kept of a subject and read soon.
+    @inline(__always)
+    func prefetch(_ subject: Int, number: Int, time: Int? = nil) {
+        numbers.prefetch(subject &* numberStride &+ number)
+        if let time { times.prefetch(subject &* timeStride &+ time) }
+    }
 
     /// Lends the times and the numbers.
     @inline(__always)

@@ -106,8 +106,8 @@ struct CompiledLeaf {
     var cusum = CusumTest()
     var duration = DurationTest()
     var forecast = ForecastTest()
-    /// Its slot among the peers' cached cohorts.
-    var peerSlot: Int32 = -1
+    /// What it asks of peers, in the program's table.
+    var peerQuestion: Int32 = -1
     var seasonal = SeasonalTest()
     var anomaly = AnomalyTest()
     /// Its number among the leaves that ask for a season or an anomaly score.
@@ -176,6 +176,34 @@ struct CompiledPeer {
     var membersMin = 5
 }
 
+/// What a leaf asks of the peers of a device.
+struct PeerQuestion {
+    let register: Int32
+    let required: Gates
+    let membersMin: Int
+    /// Where the offset of each from the others is kept; -1 where they have none.
+    let offset: Int32
+    /// How far they lie from their median is asked as well.
+    var deviates: Bool
+
+    init(_ leaf: CompiledLeaf) {
+        register = leaf.register
+        required = leaf.required
+        membersMin = leaf.peer.membersMin
+        offset = leaf.peer.frozenOffset ? leaf.number : -1
+        deviates = !leaf.peer.z.isNaN
+    }
+
+    /// The register lies in one block with fifteen others.
+    var block: Int32 { register / 16 }
+
+    /// Whether the peers have one answer to both.
+    func isSame(as other: PeerQuestion) -> Bool {
+        register == other.register && required == other.required
+            && membersMin == other.membersMin && offset == other.offset
+    }
+}
+
 /// What the rows of one metric group are fed to.
 struct GroupPlan {
     /// Where its registers lie among those of a device; -1 where no rule reads it.
@@ -215,7 +243,7 @@ struct Program {
     var groupNumbers = [Int](repeating: 0, count: CohortKind.allCases.count)
     var deviceRules = 0
     var groupRules = [Int](repeating: 0, count: CohortKind.allCases.count)
-    var peerSlots = 0
+    private(set) var peerQuestions: [PeerQuestion] = []
     /// Leaves that ask for a season or an anomaly score, each with the root of its rule and the scope it is asked of.
     var seasons: [(root: Int, group: CohortKind?)] = []
     /// By compiled rule: those that may silence it, and those that it may silence.
@@ -709,12 +737,11 @@ extension Program {
             }
             compiled.required = gateInWork
             compiled.bound = test.ratio
-            compiled.peerSlot = Int32(peerSlots)
-            peerSlots += 1
             if test.frozenOffset {
                 compiled.time = takeTimes(1, nil)
                 compiled.number = takeNumbers(3, nil)
             }
+            compiled.peerQuestion = ask(compiled)
         case .cusum(let test):
             compiled.kind = .cusum
             compiled.cusum = test
@@ -760,6 +787,15 @@ extension Program {
         leafMarks.append(mark(&compiled, inGroup: group != nil))
         if group == nil, compiled.kind.isFed { feed(compiled) }
         leaves.append(compiled)
+    }
+
+    /// What a leaf asks of peers, asked once by all leaves that ask the same.
+    private mutating func ask(_ leaf: CompiledLeaf) -> Int32 {
+        let question = PeerQuestion(leaf)
+        let place = peerQuestions.firstIndex { $0.isSame(as: question) } ?? peerQuestions.count
+        if place == peerQuestions.count { peerQuestions.append(question) }
+        if question.deviates { peerQuestions[place].deviates = true }
+        return Int32(place)
     }
 
     /// The mark of a leaf; nil where it may hold whatever is known, or no place is left.

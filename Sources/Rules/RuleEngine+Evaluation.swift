@@ -213,9 +213,13 @@ extension RuleEngine {
     )
         -> Int64
     {
-        if isSlow { return 900_000 }
-        return max(90_000, Int64(detection.devices[device].interval * 4_000))
+        let least = RuleEngine.staleAfterMin(isSlow)
+        return isSlow ? least : max(least, Int64(detection.devices[device].interval * 4_000))
     }
+
+    /// The same of a device that sends often.
+    @inline(__always)
+    static func staleAfterMin(_ isSlow: Bool) -> Int64 { isSlow ? 900_000 : 90_000 }
 
     /// What a value is a share of; nil where it is one of nothing, or that is not known.
     func base(
@@ -333,9 +337,11 @@ extension RuleEngine {
         _ group: CohortKind?, _ subject: Int, _ detection: borrowing Detection
     ) -> Bool {
         guard let group else { return detection.isHeld(subject) }
-        let members = detection.cohorts.members(group, Int32(subject))
+        let members = detection.cohorts.range(group, Int32(subject))
         var held = 0
-        for member in members where detection.isHeld(Int(member.value)) { held += 1 }
+        for place in members where detection.isHeld(detection.cohorts.member(at: place)) {
+            held += 1
+        }
         return held * 2 >= members.count
     }
 

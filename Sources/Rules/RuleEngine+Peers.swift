@@ -13,7 +13,7 @@ struct WatchedPeers {
         let isPatient: Bool
         /// Those that find no cohort that their rule would rather have.
         var judged: [Int32] = []
-        /// Some value lay far enough from another: marks may be set.
+        /// Some value lay far enough from another for its device to be marked.
         var isMarked = false
         /// Some of them have no offset from the others yet, and the leaf wants one.
         var isLearning: Bool
@@ -38,6 +38,8 @@ extension RuleEngine {
         if watchedPeers.version != detection.cohorts.version { findPeers(detection) }
         // Longer than any value is taken for a present one.
         let oldest = RuleEngine.second(now - 901_000)
+        var last = (kind: CohortKind.host, index: Int32(-1), question: -1)
+        var width = (low: Float.nan, high: Float.nan)
         for place in watchedPeers.cohorts.indices
         where isTurn || !watchedPeers.cohorts[place].isPatient {
             // A leaf is 370 bytes: looked at in place, copied only where there is more to do.
@@ -48,7 +50,17 @@ extension RuleEngine {
                 learnOffsets(place, program.leaves[number], now, detection)
             }
             guard program.leaves[number].mark >= 0 else { continue }
-            let width = width(number, kind, index, since: oldest, detection)
+            let question = Int(program.leaves[number].peerQuestion)
+            let isSame = (kind, index) == (last.kind, last.index)
+            if !isSame || question != last.question {
+                // What another question of the same members lies beside was asked for already.
+                let isNear =
+                    isSame
+                    && program.peerQuestions[question].block
+                        == program.peerQuestions[last.question].block
+                width = self.width(number, kind, index, isNear, since: oldest, detection)
+                last = (kind, index, question)
+            }
             let isWide = program.leaves[number].mayDiffer(width.low, width.high)
             if isWide || watchedPeers.cohorts[place].isMarked {
                 markPeers(place, program.leaves[number], isWide: isWide, now, detection)
@@ -60,18 +72,20 @@ extension RuleEngine {
         _ place: Int, _ leaf: CompiledLeaf, isWide: Bool, _ now: Int64,
         _ detection: borrowing Detection
     ) {
-        watchedPeers.cohorts[place].isMarked = isWide
         let (kind, cohort) = (watchedPeers.cohorts[place].kind, watchedPeers.cohorts[place].index)
         let peers =
             isWide
             ? agreement(leaf, kind, cohort, now, detection, offsets: leaf.peer.frozenOffset) : nil
+        var isMarked = false
         for device in watchedPeers.cohorts[place].judged {
             if let peers, mayDiffer(leaf, Int(device), cohort, peers) {
                 setMark(leaf.mark, Int(device))
-            } else {
+                isMarked = true
+            } else if watchedPeers.cohorts[place].isMarked {
                 clearMark(leaf.mark, Int(device))
             }
         }
+        watchedPeers.cohorts[place].isMarked = isMarked
     }
 
     /// Whether the newest value of a device, however old, is as far from its peers as it takes.
@@ -111,21 +125,30 @@ extension RuleEngine {
                 watchedPeers.cohorts[place].judged.append(Int32(device))
             }
         }
+        // What the members of one have is near when another leaf asks for it, or known already.
+        func order(_ cohort: WatchedPeers.Cohort) -> (Int, Int32, Int32, Int) {
+            let question = program.leaves[cohort.leaf].peerQuestion
+            return (cohort.kind.rawValue, cohort.index, question, cohort.leaf)
+        }
+        watchedPeers.cohorts.sort { order($0) < order($1) }
     }
 
     /// The least and the largest value of those that a leaf takes for peers.
     @inline(never)
     private func width(
-        _ number: Int, _ kind: CohortKind, _ cohort: Int32, since oldest: Int32,
-        _ detection: borrowing Detection
+        _ number: Int, _ kind: CohortKind, _ cohort: Int32, _ isNear: Bool,
+        since oldest: Int32, _ detection: borrowing Detection
     ) -> (low: Float, high: Float) {
         var low = Float.infinity
         var high = -Float.infinity
         let required = program.leaves[number].required.rawValue
         let open = gates.span
-        let members = detection.cohorts.members(kind, cohort)
         let hasOffset = program.leaves[number].peer.frozenOffset
-        forEach(of: members, at: Int(program.leaves[number].register)) { device, newest in
+        let register = Int(program.leaves[number].register)
+        let kept = Int(program.leaves[number].number)
+        forEachMember(of: kind, cohort, at: register, isNear: isNear, detection) { next in
+            if hasOffset { devicePool.prefetch(next, number: kept) }
+        } _: { device, newest in
             guard open[device] & required == required, newest.seen >= oldest else { return }
             var value = newest.value
             if hasOffset { value -= knownOffset(program.leaves[number], device, cohort) ?? .nan }
@@ -149,8 +172,14 @@ extension RuleEngine {
         let (kind, cohort) = (watchedPeers.cohorts[place].kind, watchedPeers.cohorts[place].index)
         let peers = agreement(leaf, kind, cohort, now, detection, offsets: false)
         var isLearning = false
-        for device in watchedPeers.cohorts[place].judged {
-            let device = Int(device)
+        let judged = watchedPeers.cohorts[place].judged
+        for position in judged.indices {
+            if position &+ RuleEngine.membersAhead < judged.count {
+                devicePool.prefetch(
+                    Int(judged[position &+ RuleEngine.membersAhead]), number: Int(leaf.number),
+                    time: Int(leaf.time))
+            }
+            let device = Int(judged[position])
             guard !isLearned(leaf, device, cohort, now) else { continue }
             isLearning = true
             let register = device * program.registerGroups * 16 + Int(leaf.register)
@@ -259,7 +288,7 @@ extension RuleEngine {
     ) -> (CohortKind, Int32)? {
         let index = detection.devices[device][kind]
         guard index >= 0,
-            detection.cohorts.members(kind, index).count >= leaf.peer.membersMin
+            detection.cohorts.range(kind, index).count >= leaf.peer.membersMin
         else { return nil }
         return (kind, index)
     }
@@ -272,6 +301,7 @@ extension RuleEngine {
         _ isSlow: Bool, _ device: Int, _ seen: Int32, _ now: Int64,
         _ detection: borrowing Detection
     ) -> Bool {
+        guard seen < peers.lately else { return true }
         let interval = Int64(detection.devices[device].interval * 3_000)
         let limit = isSlow ? staleAfter(true, device, detection) : max(30_000, interval)
         return (Int64(seen) + RuleEngine.firstSecond) * 1_000 + limit >= now
@@ -282,21 +312,18 @@ extension RuleEngine {
         _ leaf: CompiledLeaf, _ kind: CohortKind, _ cohort: Int32, _ now: Int64,
         _ detection: borrowing Detection, offsets: Bool
     ) -> Peers? {
-        if let known = peers.known(leaf.peerSlot, kind, cohort, offsets: offsets) { return known }
+        let question = leaf.peerQuestion
+        if let known = peers.known(question, kind, cohort, offsets: offsets) { return known }
         var values = exchange(&scratch, with: [])
         defer { scratch = values }
         values.removeAll(keepingCapacity: true)
-        let devices = detection.devices.span
-        // Who brought a value so lately is compared, whatever the interval.
-        let lately = RuleEngine.second(now - 30_000 + 999)
-        let (required, isSlow) = (leaf.required, leaf.isSlow)
-        forEach(
-            of: detection.cohorts.members(kind, cohort), at: Int(leaf.register)
-        ) { other, newest in
+        let (required, isSlow, lately) = (leaf.required.rawValue, leaf.isSlow, peers.lately)
+        forEachMember(of: kind, cohort, at: Int(leaf.register), detection) { other, newest in
             // Who does not pass the gate of the rule, or was not heard of, is nobody's peer.
-            guard devices[other].gates.isSuperset(of: required), !devices[other].isRetired,
-                !newest.value.isNaN,
-                newest.seen >= lately || isPresent(isSlow, other, newest.seen, now, detection)
+            guard gates[other] & required == required, !newest.value.isNaN,
+                newest.seen >= lately
+                    || !detection.devices[other].isRetired
+                        && isPresent(isSlow, other, newest.seen, now, detection)
             else { return }
             var value = newest.value
             if offsets {
@@ -305,8 +332,12 @@ extension RuleEngine {
             }
             values.append(value)
         }
-        let group = values.count >= leaf.peer.membersMin ? Peers(&values) : nil
-        peers.note(group, leaf.peerSlot, kind, cohort, offsets: offsets)
+        // Values as they are, where offsets are learned from them, are asked for their median.
+        let deviates =
+            program.peerQuestions[Int(question)].deviates && offsets == leaf.peer.frozenOffset
+        let group =
+            values.count >= leaf.peer.membersMin ? Peers(&values, deviates: deviates) : nil
+        peers.note(group, question, kind, cohort, offsets: offsets)
         return group
     }
 }
@@ -332,30 +363,38 @@ struct PeerCache {
     }
 
     /// The step in work; what was found in another one is not valid.
-    var stamp: Int64 = .min
-    /// By leaf, with offsets or without, and kind; then by cohort.
+    private var stamp: Int64 = .min
+    /// Who brought a value since this second is compared, whatever the interval.
+    private(set) var lately: Int32 = .max
+    /// By question, with offsets or without, and kind; then by cohort.
     private var entries: [[Entry]]
 
-    init(slots: Int) {
-        entries = [[Entry]](repeating: [], count: slots * 2 * CohortKind.allCases.count)
+    init(questions: Int) {
+        entries = [[Entry]](repeating: [], count: questions * 2 * CohortKind.allCases.count)
     }
 
-    private static func table(_ slot: Int32, _ kind: CohortKind, _ offsets: Bool) -> Int {
-        (Int(slot) * 2 + (offsets ? 1 : 0)) * CohortKind.allCases.count + kind.rawValue
+    /// Forgets what was found, where nobody retires who was heard of within `retireAfter`.
+    mutating func begin(step now: Int64, _ retireAfter: Int64) {
+        stamp = now
+        lately = RuleEngine.second(now - min(30_000, retireAfter - 1) + 999)
+    }
+
+    private static func table(_ question: Int32, _ kind: CohortKind, _ offsets: Bool) -> Int {
+        (Int(question) * 2 + (offsets ? 1 : 0)) * CohortKind.allCases.count + kind.rawValue
     }
 
     /// What was found of a cohort in this step: nothing yet, too few members, or their agreement.
-    func known(_ slot: Int32, _ kind: CohortKind, _ cohort: Int32, offsets: Bool) -> Peers?? {
-        let table = PeerCache.table(slot, kind, offsets)
+    func known(_ question: Int32, _ kind: CohortKind, _ cohort: Int32, offsets: Bool) -> Peers?? {
+        let table = PeerCache.table(question, kind, offsets)
         guard Int(cohort) < entries[table].count, entries[table][Int(cohort)].stamp == stamp
         else { return nil }
         return .some(entries[table][Int(cohort)].peers)
     }
 
     mutating func note(
-        _ peers: Peers?, _ slot: Int32, _ kind: CohortKind, _ cohort: Int32, offsets: Bool
+        _ peers: Peers?, _ question: Int32, _ kind: CohortKind, _ cohort: Int32, offsets: Bool
     ) {
-        let table = PeerCache.table(slot, kind, offsets)
+        let table = PeerCache.table(question, kind, offsets)
         while entries[table].count <= Int(cohort) { entries[table].append(Entry()) }
         entries[table][Int(cohort)] = Entry(stamp: stamp, peers: peers)
     }

@@ -30,7 +30,7 @@ extension RuleEngine {
     private mutating func take(
         step now: Int64, _ detection: inout Detection, _ directory: Directory
     ) {
-        peers.stamp = now
+        peers.begin(step: now, detection.settings.retireAfter)
         retire(now, &detection, directory)
         giveUpAwaited(now, detection)
         lookAtLabels(now, detection, directory)
@@ -87,13 +87,14 @@ extension RuleEngine {
         _ detection: borrowing Detection, _ directory: Directory
     ) {
         let rule = program.rules[index]
-        let members = detection.cohorts.members(group, subject)
+        let members = detection.cohorts.range(group, subject)
         guard let first = members.first else { return }
         let place = Int(subject) * groupStates[group.rawValue].stride + rule.local
         let phase = groupStates[group.rawValue].phases[place]
         if phase == 0 {
             // Each condition on the group needs a member of its own.
-            for clause in program.rejects[index].others where !has(clause, members) { return }
+            for clause in program.rejects[index].others
+            where !has(clause, members, detection) { return }
         }
         let isOpen = isOpen(rule, members, now, detection)
         guard isOpen || phase != 0 else { return }
@@ -106,44 +107,62 @@ extension RuleEngine {
         isIdleInWork = false
         if phase == 0 && truth != .yes { return }
         drive(
-            index, Int(subject), truth, moment(now, Int(first.value), detection), detection,
-            directory)
+            index, Int(subject), truth,
+            moment(now, detection.cohorts.member(at: first), detection), detection, directory)
     }
 
-    private func has(_ clause: Int, _ members: [DeviceIndex]) -> Bool {
-        for member in members where has(clause, marks[Int(member.value)]) { return true }
+    private func has(
+        _ clause: Int, _ members: Range<Int>, _ detection: borrowing Detection
+    ) -> Bool {
+        for place in members where has(clause, marks[detection.cohorts.member(at: place)]) {
+            return true
+        }
         return false
     }
 
     /// A gate of a group is open when half of the members that are there pass it.
     private mutating func isOpen(
-        _ rule: CompiledRule, _ members: [DeviceIndex], _ now: Int64,
+        _ rule: CompiledRule, _ members: Range<Int>, _ now: Int64,
         _ detection: borrowing Detection
     ) -> Bool {
         guard rule.required | rule.refused != 0 || rule.membersMin > 0 || rule.membersMax < .max
         else { return true }
-        var present = 0
-        var passing = 0
-        for member in members {
-            let device = Int(member.value)
-            guard isCounted(device, now, detection) else { continue }
-            present += 1
-            let gates = gates[device]
-            if gates & rule.required == rule.required && gates & rule.refused == 0 { passing += 1 }
-        }
-        let count = rule.group == .pipeline ? hosts(of: members, detection) : present
+        let found = count(
+            members, required: rule.required, refused: rule.refused, now, detection)
+        let count = rule.group == .pipeline ? hosts(of: members, detection) : found.present
         guard count >= rule.membersMin, count <= rule.membersMax else { return false }
-        return rule.required | rule.refused == 0 || (present > 0 && passing * 2 >= present)
+        return rule.required | rule.refused == 0
+            || (found.present > 0 && found.passing * 2 >= found.present)
+    }
+
+    /// How many of the members are there, and how many of these pass a gate.
+    private func count(
+        _ members: Range<Int>, required: UInt16, refused: UInt16, _ now: Int64,
+        _ detection: borrowing Detection
+    ) -> (present: Int, passing: Int) {
+        var found = (present: 0, passing: 0)
+        for place in members {
+            if let next = detection.cohorts.memberAhead(of: place) {
+                detection.devices.prefetch(next, lines: 2)
+            }
+            let device = detection.cohorts.member(at: place)
+            guard isCounted(device, now, detection) else { continue }
+            found.present += 1
+            let gates = gates[device]
+            if gates & required == required && gates & refused == 0 { found.passing += 1 }
+        }
+        return found
     }
 
     /// How many hosts the members are on; all that say none count as one.
-    private mutating func hosts(of members: [DeviceIndex], _ detection: borrowing Detection) -> Int
-    {
+    private mutating func hosts(of members: Range<Int>, _ detection: borrowing Detection) -> Int {
         beginHosts(detection)
         var count = 0
         var hasNone = false
-        for member in members where !detection.devices[Int(member.value)].isRetired {
-            let host = detection.devices[Int(member.value)][.host]
+        for place in members {
+            let device = detection.cohorts.member(at: place)
+            guard !detection.devices[device].isRetired else { continue }
+            let host = detection.devices[device][.host]
             if host < 0 { hasNone = true } else if isNew(host: host) { count += 1 }
         }
         return hasNone ? count + 1 : count
@@ -218,23 +237,28 @@ extension RuleEngine {
         _ node: CompiledNode, _ group: CohortKind, _ subject: Int32, _ now: Int64,
         _ isFiring: Bool, _ detection: borrowing Detection
     ) -> Truth {
-        let members = detection.cohorts.members(group, subject)
-        if isIdleInWork, node.reject >= 0 {
-            let admission = program.memberAdmissions[Int(node.reject)]
-            guard
-                members.contains(where: { mayHold(admission, marks[Int($0.value)], Int($0.value)) })
-            else { return .no }
+        let members = detection.cohorts.range(group, subject)
+        let admission = node.reject < 0 ? nil : program.memberAdmissions[Int(node.reject)]
+        // Of an idle rule that asks for a number of members, the others are of no interest.
+        let filter = isIdleInWork && node.fraction.isNaN ? admission : nil
+        if isIdleInWork, filter == nil, let admission {
+            let isAsked = members.contains { place in
+                let device = detection.cohorts.member(at: place)
+                return mayHold(admission, marks[device], device)
+            }
+            guard isAsked else { return .no }
         }
         var tally = MemberTally()
         let held = heldTime(of: Int(node.first))
         // A second condition on members may name the same ones.
         let named = Set(offenders)
-        let admission = node.reject < 0 ? nil : program.memberAdmissions[Int(node.reject)]
-        // Of an idle rule that asks for a number of members, the others are of no interest.
-        let skips = isIdleInWork && node.fraction.isNaN
-        for member in members {
-            let device = Int(member.value)
-            if skips, let admission, !mayHold(admission, marks[device], device) {
+        for place in members {
+            if let filter, let next = detection.cohorts.memberAhead(of: place) {
+                marks.prefetch(next)
+                prefetch(filter, next)
+            }
+            let device = detection.cohorts.member(at: place)
+            if let filter, !mayHold(filter, marks[device], device) {
                 tally.add(.no)
                 continue
             }
@@ -361,15 +385,11 @@ extension RuleEngine {
         _ leaf: CompiledLeaf, _ group: CohortKind, _ subject: Int32, _ now: Int64, timeAt: Int,
         _ detection: borrowing Detection
     ) -> Truth {
-        var present = 0
-        var running = 0
-        for member in detection.cohorts.members(group, subject)
-        where isCounted(Int(member.value), now, detection) {
-            present += 1
-            if detection.devices[Int(member.value)].gates.contains(.running) { running += 1 }
-        }
-        guard present > 0 else { return .unknown }
-        let runs: Int64 = running * 2 >= present ? 1 : 0
+        let found = count(
+            detection.cohorts.range(group, subject), required: Gates.running.rawValue, refused: 0,
+            now, detection)
+        guard found.present > 0 else { return .unknown }
+        let runs: Int64 = found.passing * 2 >= found.present ? 1 : 0
         let kind = group.rawValue
         let ring = min(leaf.count.least, 16)
         if groupPools[kind].times[timeAt] == 1, runs == 0 {
@@ -442,16 +462,16 @@ extension RuleEngine {
         _ register: Int, _ isSlow: Bool, _ group: CohortKind, _ subject: Int32, _ now: Int64,
         _ detection: borrowing Detection, _ body: (Float) -> Void
     ) {
-        // Who brought a value so lately is counted, and the value is not stale.
-        let lately = RuleEngine.second(now - min(90_000, detection.settings.carryJobFor - 1) + 999)
-        let devices = detection.devices.span
-        forEach(of: detection.cohorts.members(group, subject), at: register) { device, newest in
+        // Who brought a value so lately is counted and expected, and the value is not stale.
+        let span = min(
+            RuleEngine.staleAfterMin(isSlow), detection.settings.carryJobFor - 1,
+            detection.settings.retireAfter - 1)
+        let lately = RuleEngine.second(now - span + 999)
+        forEachMember(of: group, subject, at: register, detection) { device, newest in
             guard newest.value == newest.value else { return }
-            let isPresent =
-                newest.seen >= lately
-                ? !devices[device].isRetired
-                : isKnown(isSlow, device, newest.seen, now, detection)
-            if isPresent { body(newest.value) }
+            if newest.seen >= lately || isKnown(isSlow, device, newest.seen, now, detection) {
+                body(newest.value)
+            }
         }
     }
 }

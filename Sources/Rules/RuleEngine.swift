@@ -84,25 +84,23 @@ package struct RuleEngine: ~Copyable {
     @inline(__always)
     func valueAt(_ place: Int) -> Float { registers[place].value }
 
-    /// Hands on the newest value of each of some devices, at a register of theirs.
+    /// Hands on the newest value of each member of a group, at a register of theirs.
+    ///
+    /// Those that come next are named first, for whoever wants to ask for more of them than that.
     @inline(__always)
-    func forEach(
-        of members: [DeviceIndex], at register: Int,
+    func forEachMember(
+        of kind: CohortKind, _ index: Int32, at register: Int, isNear: Bool = false,
+        _ detection: borrowing Detection, ahead: (Int) -> Void = { _ in },
         _ body: (Int, (value: Float, seen: Int32, since: Int32)) -> Void
     ) {
         let stride = program.registerGroups &* 16
-        guard registers.bytes > LaneBlocks.cacheBytes else {
-            for member in members {
-                let device = Int(member.value)
-                body(device, registers[device &* stride &+ register])
+        let isFar = !isNear && registers.bytes > LaneBlocks.cacheBytes
+        for place in detection.cohorts.range(kind, index) {
+            if let next = detection.cohorts.memberAhead(of: place) {
+                if isFar { registers.prefetch(next &* stride &+ register) }
+                ahead(next)
             }
-            return
-        }
-        for place in members.indices {
-            if place &+ 8 < members.count {
-                registers.prefetch(Int(members[place &+ 8].value) &* stride &+ register)
-            }
-            let device = Int(members[place].value)
+            let device = detection.cohorts.member(at: place)
             body(device, registers[device &* stride &+ register])
         }
     }
@@ -121,6 +119,9 @@ package struct RuleEngine: ~Copyable {
         (Int64(registers[place].seen) + RuleEngine.firstSecond) * 1_000
     }
 
+    /// How many members ahead their state is asked for: a look at one takes a dozen cycles, and what
+    /// lies beyond the second-level cache some three hundred.
+    static let membersAhead = 24
     /// How often rules are judged that wait for a minute at least, and offsets from peers learned.
     static let turnMilliseconds: Int64 = 15_000
     /// Steps made up for at most after a jump of event time; ten minutes of them.
@@ -143,7 +144,7 @@ package struct RuleEngine: ~Copyable {
         let program = Program(book, &vocabulary)
         self.program = program
         readiness = Readiness(rules: program.rules.count)
-        peers = PeerCache(slots: program.peerSlots)
+        peers = PeerCache(questions: program.peerQuestions.count)
         fed = [FedRow](repeating: FedRow(), count: max(256, 2 * program.uses.fedMax))
         devicePool = Pool(timeStride: program.deviceTimes, numberStride: program.deviceNumbers)
         deviceStates = StateTable(stride: program.deviceRules)
@@ -270,6 +271,20 @@ package struct RuleEngine: ~Copyable {
             groupStates[kind.rawValue].grow(to: groups)
             readiness.grow(kind, to: groups * groupStates[kind.rawValue].stride)
         }
+    }
+}
+
+extension Cohorts {
+    /// The device at a place in the range of a group.
+    @inline(__always)
+    func member(at place: Int) -> Int { Int(lists.devices[place].value) }
+
+    /// The device so many places further on that its state may be asked for now, of the same group or
+    /// of the one behind, which is the next more often than not; nil at the end.
+    @inline(__always)
+    func memberAhead(of place: Int) -> Int? {
+        let next = place &+ RuleEngine.membersAhead
+        return next < lists.devices.count ? member(at: next) : nil
     }
 }
 
