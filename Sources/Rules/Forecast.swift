@@ -175,6 +175,8 @@ enum Forecast {
 
     /// The means of a window, a point of time and value for each; on the stack, because most are looked
     /// at once and drawn no line through.
+    ///
+    /// It has room for as many as a leaf keeps, `Pool.points` without the verdict.
     private struct Points {
         private var all = [20 of SIMD2<Float>](repeating: .zero)
         private(set) var count = 0
