@@ -73,7 +73,7 @@ final class Intake: Sendable {
         let fallback: StartOffset.End = settings.kafka.startAt == .earliest ? .earliest : .latest
         var consumer = try Consumer.open(
             properties, topics: settings.kafka.topics.map(\.name),
-            batchMax: Pipeline.batchMax, log: { [log] line in log.kafka(line) },
+            batchMax: Pipeline.batchMax, freesAside: true, log: { [log] line in log.kafka(line) },
             start: { [self] name in
                 let partition = Partition(topic: name.topic, number: name.number)
                 let known = controls.withLock { $0.stored[partition] } ?? positions[partition]

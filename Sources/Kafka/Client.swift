@@ -29,7 +29,8 @@ struct Client: ~Copyable {
 
     /// Configures and starts a client; the first refused key is thrown with its exact reason.
     static func open(
-        _ role: KafkaRole, _ properties: [String: String], without left: Set<String> = []
+        _ role: KafkaRole, _ properties: [String: String], without left: Set<String> = [],
+        freesAside: Bool = false
     ) throws(KafkaError) -> Client {
         let asked = "open a Kafka \(role.rawValue)"
         guard let conf = unsafe rd_kafka_conf_new() else { fatalError("out of memory") }
@@ -42,6 +43,7 @@ struct Client: ~Copyable {
         let opaque = unsafe Unmanaged.passRetained(events)
         unsafe rd_kafka_conf_set_opaque(conf, opaque.toOpaque())
         unsafe setCallbacks(conf, role)
+        if freesAside { unsafe ReadRecords.serve(conf, opaque.toOpaque()) }
 
         let kind = role == .consumer ? RD_KAFKA_CONSUMER : RD_KAFKA_PRODUCER
         var text = [CChar](repeating: 0, count: 512)
@@ -89,6 +91,8 @@ struct Client: ~Copyable {
     private static func end(
         _ handle: OpaquePointer, _ events: ClientEvents, milliseconds: Int64
     ) -> Bool {
+        // librdkafka waits for every record.
+        events.read.free()
         guard !events.mustNotDestroy else { return false }
         let reaper = unsafe Reaper(handle)
         guard reaper.run(milliseconds: milliseconds) else { return false }

@@ -47,6 +47,8 @@ final class ClientEvents {
         var dropped: UInt64 = 0
     }
     private let log = Mutex(Lines())
+    /// Of a consumer that frees aside.
+    let read = ReadRecords()
 
     init() { statisticsAt = Monotonic.milliseconds }
 

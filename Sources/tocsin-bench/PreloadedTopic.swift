@@ -12,8 +12,11 @@ struct Passage: ~Copyable {
 
     var isOver: Bool { seen >= total }
 
-    /// With the settings that the daemon ships, but for `properties`.
-    init(_ topic: PreloadedTopic, _ properties: [String: String] = [:]) throws(BenchError) {
+    /// With the settings that the daemon ships, but for `properties`, and `freesAside` as it does or
+    /// not.
+    init(
+        _ topic: PreloadedTopic, _ properties: [String: String] = [:], freesAside: Bool
+    ) throws(BenchError) {
         total = topic.messages
         let own = [
             "bootstrap.servers": topic.bootstrap, "group.id": "bench-\(monotonicNanoseconds())",
@@ -21,7 +24,7 @@ struct Passage: ~Copyable {
         do throws(KafkaError) {
             consumer = try Consumer.open(
                 own.merging(properties) { $1 }, topics: [PreloadedTopic.name],
-                batchMax: Pipeline.batchMax, start: { _ in .at(0) })
+                batchMax: Pipeline.batchMax, freesAside: freesAside, start: { _ in .at(0) })
         } catch {
             throw BenchError(error.description)
         }

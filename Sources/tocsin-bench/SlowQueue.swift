@@ -44,7 +44,7 @@ enum SlowQueue {
         _ topic: PreloadedTopic, _ properties: [String: String]
     ) throws(BenchError) -> (rate: Double, bytes: Int) {
         let before = Memory.forgetPeak()
-        var passage = try Passage(topic, properties)
+        var passage = try Passage(topic, properties, freesAside: true)
         var bytes = 0
         var hash: UInt64 = 14_695_981_039_346_656_037
         while !passage.isOver {

@@ -277,6 +277,70 @@ import Testing
         #expect(consumer.close() == .closed)
     }
 
+    @Test(arguments: [true, false])
+    func `records of full batches are freed by librdkafka's threads where asked`(
+        aside: Bool
+    ) throws {
+        let broker = try BrokerProcess(topics: ["t:4"])
+        var writer = try Writer(broker.bootstrap, ["linger.ms": "20"])
+        let total = 20_000
+        for index in 0..<total {
+            try writer.write("t", partition: Int32(index % 4), "\(index)")
+            if index % 5_000 == 0 { _ = writer.producer.poll(milliseconds: 0) }
+        }
+        #expect(writer.reports().allSatisfy { $0.error == nil })
+        _ = writer.producer.close()
+
+        var consumer = try Consumer.open(
+            ["bootstrap.servers": broker.bootstrap, "group.id": "g"], topics: ["t"],
+            batchMax: 100, freesAside: aside
+        ) { _ in .earliest }
+        var seen = [Bool](repeating: false, count: total)
+        var count = 0
+        var inFullBatches = 0
+        let end = ContinuousClock.now + .seconds(60)
+        while count < total || (aside && consumer.recordsFreedAside < UInt64(inFullBatches)),
+            ContinuousClock.now < end
+        {
+            let got = try consumer.poll(milliseconds: 50) { _, payload, _ in
+                guard let index = payload.map(text).flatMap({ Int($0) }) else { return }
+                seen[index] = true
+            }
+            count += got
+            if got == 100 { inFullBatches += got }
+            while consumer.nextEvent() != nil { continue }
+        }
+        #expect(count == total && !seen.contains(false))
+        #expect(inFullBatches > total / 2)
+        // Nobody asks for more: the answers to fetches that find nothing are enough.
+        if aside {
+            #expect(consumer.recordsFreedAside >= UInt64(inFullBatches))
+        } else {
+            #expect(consumer.recordsFreedAside == 0)
+        }
+        #expect(consumer.batchesFreedHere == 0)
+        // It would wait for whatever was not freed.
+        #expect(consumer.close() == .closed)
+    }
+
+    @Test func `too much that waits to be freed is left to the reader`() throws {
+        let read = ReadRecords()
+        let batch = [UInt](repeating: 0, count: 10)
+        #expect(!read.take(batch, bytes: 1), "nobody serves it")
+        #expect(read.batchesRefused == 0)
+
+        read.beginService()
+        #expect(read.take(batch, bytes: ReadRecords.bytesMax))
+        #expect(!read.take(batch, bytes: 1))
+        read.free()
+        #expect(read.recordsFreed == 10)
+        for _ in 0..<ReadRecords.recordsMax / 10 {
+            #expect(read.take(batch, bytes: 1))
+        }
+        #expect(!read.take(batch, bytes: 1))
+        #expect(read.batchesRefused == 2)
+    }
+
     @Test func `what cannot be queued is refused with its reason`() throws {
         let broker = try BrokerProcess(topics: ["t:2"])
         var writer = try Writer(
