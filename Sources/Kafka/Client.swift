@@ -39,7 +39,7 @@ struct Client: ~Copyable {
             throw KafkaError(
                 .configuration, RD_KAFKA_RESP_ERR__INVALID_ARG, asked: asked, reason: refusal)
         }
-        let events = ClientEvents()
+        let events = ClientEvents(properties)
         let opaque = unsafe Unmanaged.passRetained(events)
         unsafe rd_kafka_conf_set_opaque(conf, opaque.toOpaque())
         unsafe setCallbacks(conf, role)

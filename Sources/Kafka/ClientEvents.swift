@@ -48,9 +48,12 @@ final class ClientEvents {
     }
     private let log = Mutex(Lines())
     /// Of a consumer that frees aside.
-    let read = ReadRecords()
+    let read: ReadRecords
 
-    init() { statisticsAt = Monotonic.milliseconds }
+    init(_ properties: [String: String]) {
+        read = ReadRecords(properties)
+        statisticsAt = Monotonic.milliseconds
+    }
 
     func takeRebalances() -> [Rebalance] {
         defer { rebalances.removeAll(keepingCapacity: true) }

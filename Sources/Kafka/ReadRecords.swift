@@ -9,9 +9,9 @@ import Synchronization
 /// answers.
 @safe
 final class ReadRecords: Sendable {
-    /// As much as librdkafka's own queue holds before 2.2; with more waiting, the reader frees.
-    static let recordsMax = 131_072
-    static let bytesMax = 64 << 20
+    /// With more waiting, the reader frees.
+    let recordsMax: Int
+    let bytesMax: Int
 
     private struct Waiting {
         /// Addresses of messages.
@@ -24,6 +24,14 @@ final class ReadRecords: Sendable {
     }
     private let waiting = Mutex(Waiting())
 
+    /// For a consumer with these properties: no more than its queue may hold, which is what an
+    /// operator who wants less memory sets.
+    init(_ properties: [String: String]) {
+        let limits = KafkaConfiguration.queueLimits(properties)
+        recordsMax = min(limits.records, 131_072)
+        bytesMax = min(limits.bytes, 64 << 20)
+    }
+
     /// Batches that the reader freed itself, because too much was waiting.
     var batchesRefused: UInt64 { waiting.withLock { $0.batchesRefused } }
 
@@ -35,8 +43,8 @@ final class ReadRecords: Sendable {
     func take(_ records: [UInt], bytes: Int) -> Bool {
         waiting.withLock { waiting in
             guard waiting.isServed else { return false }
-            guard waiting.records.count + records.count <= Self.recordsMax,
-                waiting.bytes + bytes <= Self.bytesMax
+            guard waiting.records.count + records.count <= recordsMax,
+                waiting.bytes + bytes <= bytesMax
             else {
                 waiting.batchesRefused &+= 1
                 return false

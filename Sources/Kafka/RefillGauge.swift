@@ -31,12 +31,18 @@ extension RefillGauge {
     /// The gauge of a consumer with these properties; nil where librdkafka does not oversleep.
     init?(_ properties: [String: String]) {
         guard KafkaLibrary.sleepsWhenFull else { return nil }
+        let (records, bytes) = KafkaConfiguration.queueLimits(properties)
+        self.init(recordsMax: records, bytesMax: bytes)
+    }
+}
+
+extension KafkaConfiguration {
+    /// The records and bytes at which the local queue of a consumer with these properties is full.
+    static func queueLimits(_ properties: [String: String]) -> (records: Int, bytes: Int) {
         func limit(_ key: String) -> Int {
-            let ours = KafkaConfiguration.defaults(.consumer).first { $0.key == key }?.value
+            let ours = defaults(.consumer).first { $0.key == key }?.value
             return (properties[key] ?? ours).flatMap { Int($0) } ?? 1
         }
-        self.init(
-            recordsMax: limit("queued.min.messages"),
-            bytesMax: limit("queued.max.messages.kbytes") &* 1_024)
+        return (limit("queued.min.messages"), limit("queued.max.messages.kbytes") &* 1_024)
     }
 }

@@ -12,8 +12,7 @@ struct Passage: ~Copyable {
 
     var isOver: Bool { seen >= total }
 
-    /// With the settings that the daemon ships, but for `properties`, and `freesAside` as it does or
-    /// not.
+    /// With the settings that the daemon ships, but for `properties`; the daemon says `freesAside`.
     init(
         _ topic: PreloadedTopic, _ properties: [String: String] = [:], freesAside: Bool
     ) throws(BenchError) {

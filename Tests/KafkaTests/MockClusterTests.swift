@@ -324,21 +324,29 @@ import Testing
     }
 
     @Test func `too much that waits to be freed is left to the reader`() throws {
-        let read = ReadRecords()
+        let read = ReadRecords([:])
         let batch = [UInt](repeating: 0, count: 10)
         #expect(!read.take(batch, bytes: 1), "nobody serves it")
         #expect(read.batchesRefused == 0)
 
         read.beginService()
-        #expect(read.take(batch, bytes: ReadRecords.bytesMax))
+        #expect(read.take(batch, bytes: read.bytesMax))
         #expect(!read.take(batch, bytes: 1))
         read.free()
         #expect(read.recordsFreed == 10)
-        for _ in 0..<ReadRecords.recordsMax / 10 {
+        for _ in 0..<read.recordsMax / 10 {
             #expect(read.take(batch, bytes: 1))
         }
         #expect(!read.take(batch, bytes: 1))
         #expect(read.batchesRefused == 2)
+
+        // Whoever bounds the queue bounds this too; whoever lets it grow does not.
+        let less = ReadRecords(["queued.min.messages": "500", "queued.max.messages.kbytes": "1024"])
+        #expect(less.recordsMax == 500 && less.bytesMax == 1 << 20)
+        let more = ReadRecords([
+            "queued.min.messages": "10000000", "queued.max.messages.kbytes": "2097151",
+        ])
+        #expect(more.recordsMax == 131_072 && more.bytesMax == 64 << 20)
     }
 
     @Test func `what cannot be queued is refused with its reason`() throws {
