@@ -24,48 +24,69 @@ struct Attributes {
     }
 
     /// By slot; hashing each would cost more than reading the text.
-    private var values: [(text: String, priority: Int)?] = Array(
-        repeating: nil, count: Slot.allCases.count)
+    private var texts = Array(repeating: "", count: Slot.allCases.count)
+    private var priorities = Array(repeating: Int8(-1), count: Slot.allCases.count)
     private(set) var selections: [(Selector, String)] = []
     /// `xid="79"`: the code that a count of faults is about.
     private(set) var code: Int32 = -1
     /// The link, port or sub-unit that the series is about, or -1.
     private(set) var link: Int32 = -1
 
-    subscript(slot: Slot) -> String { values[slot.rawValue]?.text ?? "" }
+    subscript(slot: Slot) -> String { texts[slot.rawValue] }
 
-    mutating func set(_ slot: Slot, _ text: String, priority: Int = 9) {
-        guard !Attributes.isBlank(text), values[slot.rawValue]?.priority ?? -1 < priority
-        else { return }
-        values[slot.rawValue] = (text, priority)
+    mutating func set(_ slot: Slot, _ text: String, priority: Int8 = 9) {
+        guard !Attributes.isBlank(text), priorities[slot.rawValue] < priority else { return }
+        texts[slot.rawValue] = text
+        priorities[slot.rawValue] = priority
     }
 
-    /// Whether anything here would read a label called `key`; others need not be valid UTF-8.
-    static func isKept(_ key: String, _ dialect: Dialect, _ source: Source) -> Bool {
+    /// What a label is read for.
+    struct Use {
+        fileprivate enum Aspect { case code, link, selector(Selector) }
+
+        fileprivate var aspect: Aspect?
+        /// Where its text goes; of several that are there, the higher number wins.
+        fileprivate var place: (slot: Slot, priority: Int8)?
+    }
+
+    /// What a label called `key` is read for; nil where nobody reads it, and its text may be anything.
+    static func use(of key: String, _ dialect: Dialect, _ source: Source) -> Use? {
         let plain = normalised(key)
-        return place(plain, dialect, source) != nil || isAspect(plain)
-    }
-
-    mutating func add(_ key: String, _ value: String, _ dialect: Dialect, _ source: Source) {
-        let plain = Attributes.normalised(key)
-        if plain == "xid" {
-            code = Int32(value) ?? -1
-        } else if let selector = Selector(label: plain) {
-            selections.append((selector, value.lowercased()))
-        } else if Attributes.links.contains(plain) {
-            link = Attributes.link(value)
+        var use = Use(aspect: aspects[plain], place: places[plain])
+        switch (dialect, source, plain) {
+        case (.prometheus, _, "job"): use.place = (.scrapeJob, 5)
+        case (.prometheus, _, "service"): use.place = nil
+        case (.native, _, "pod"): use.place = (.block, 5)
+        case (.telegraf, .nvidiaSMI, "name"), (.telegraf, .nvidiaMIG, "name"):
+            use.place = (.model, 1)
+        case (.telegraf, .rocmSMI, "name"): use.place = (.index, 1)
+        case (_, .nvidiaMIG, "gpu_index"): use.place = (.instance, 2)
+        default: break
         }
-        guard let (slot, priority) = Attributes.place(plain, dialect, source) else { return }
-        set(slot, value, priority: priority)
+        return use.aspect == nil && use.place == nil ? nil : use
     }
 
-    private static func isAspect(_ plain: String) -> Bool {
-        plain == "xid" || Selector(label: plain) != nil || links.contains(plain)
+    mutating func add(_ value: String, as use: Use) {
+        switch use.aspect {
+        case .code: code = Int32(value) ?? -1
+        case .link: link = Attributes.link(value)
+        case .selector(let selector): selections.append((selector, value.lowercased()))
+        case nil: break
+        }
+        if let place = use.place { set(place.slot, value, priority: place.priority) }
     }
 
-    private static let links: Set<String> = [
-        "nvlink", "link", "link_id", "port", "clock_index", "ici_link",
-    ]
+    /// Labels that say which of several series of one device this is.
+    private static let aspects: [String: Use.Aspect] = {
+        var aspects: [String: Use.Aspect] = ["xid": .code]
+        for name in ["nvlink", "link", "link_id", "port", "clock_index", "ici_link"] {
+            aspects[name] = .link
+        }
+        for selector in Selector.allCases {
+            for name in selector.labels { aspects[name] = .selector(selector) }
+        }
+        return aspects
+    }()
 
     /// At most 60 links are told apart; `tray1.chip3.ici0.int` counts by its digits.
     private static func link(_ value: String) -> Int32 {
@@ -78,10 +99,20 @@ struct Attributes {
     }
 
     private static func isBlank(_ text: String) -> Bool {
-        text.isEmpty || ["N/A", "[N/A]", "none", "None", "<nil>", "null"].contains(text)
+        text.isEmpty || text.utf8.count <= 5 && blanks.contains(text)
     }
 
-    static func normalised(_ key: String) -> String {
+    private static let blanks = ["N/A", "[N/A]", "none", "None", "<nil>", "null"]
+
+    private static func normalised(_ key: String) -> String {
+        let isPlain = key.utf8.allSatisfy {
+            Byte.isDigit($0) || $0 == Byte.underscore || $0 &- UInt8(ascii: "a") < 26
+        }
+        let plain = isPlain ? key : rewritten(key)
+        return plain.hasPrefix("label_") ? String(plain.dropFirst(6)) : plain
+    }
+
+    private static func rewritten(_ key: String) -> String {
         var plain = ""
         for scalar in key.lowercased().unicodeScalars {
             switch scalar {
@@ -89,25 +120,11 @@ struct Attributes {
             default: plain.unicodeScalars.append(scalar)
             }
         }
-        return plain.hasPrefix("label_") ? String(plain.dropFirst(6)) : plain
+        return plain
     }
 
-    private static func place(
-        _ plain: String, _ dialect: Dialect, _ source: Source
-    ) -> (Slot, Int)? {
-        switch (plain, dialect, source) {
-        case ("job", .prometheus, _): (.scrapeJob, 5)
-        case ("service", .prometheus, _): nil
-        case ("pod", .native, _): (.block, 5)
-        case ("name", .telegraf, .nvidiaSMI), ("name", .telegraf, .nvidiaMIG): (.model, 1)
-        case ("name", .telegraf, .rocmSMI): (.index, 1)
-        case ("gpu_index", _, .nvidiaMIG): (.instance, 2)
-        default: places[plain]
-        }
-    }
-
-    /// Where a label goes; of several that are there, the higher number wins.
-    private static let places: [String: (Slot, Int)] = [
+    /// Where labels of most dialects go.
+    private static let places: [String: (slot: Slot, priority: Int8)] = [
         "uuid": (.uuid, 3), "gpu_uuid": (.uuid, 2), "gpu_unique_id": (.uuid, 1),
         "serial_number": (.serial, 3), "serial": (.serial, 2), "hw_serial_number": (.serial, 3),
         "gpu": (.index, 6), "index": (.index, 5), "gpu_id": (.index, 5), "card": (.index, 4),
@@ -166,13 +183,17 @@ struct Identity {
     let source: Source
     let level: Meaning.Level
 
+    /// The id of the device, or nil where the labels do not name one.
+    private(set) var id: String?
+
     static let bytesMax = 256
 
-    /// The id of the device, or nil where the labels do not name one.
-    var id: String? {
-        guard let id = level == .host ? hostID : deviceID, id.utf8.count <= Identity.bytesMax
-        else { return nil }
-        return id
+    init(attributes: Attributes, source: Source, level: Meaning.Level) {
+        self.attributes = attributes
+        self.source = source
+        self.level = level
+        let id = level == .host ? hostID : deviceID
+        if let id, id.utf8.count <= Identity.bytesMax { self.id = id }
     }
 
     /// Scrapes of two exporters on one host are two series: `host/gpu-17/dcgm`.
@@ -252,11 +273,11 @@ struct Identity {
     }
 
     private var vendor: String {
+        if source != .tpu, let vendor = source.vendor { return vendor }
         let said = attributes[.vendor].lowercased()
         // Cloud Monitoring's names are the same for the GPUs of a node.
         if source == .tpu { return said.hasPrefix("nvidia") ? "nvidia" : "google" }
-        if let vendor = source.vendor { return vendor }
-        if !said.isEmpty { return String(said.prefix { $0 != " " && $0 != "/" }) }
+        if !said.isEmpty { return Identity.cut(said) { $0 == Byte.space || $0 == Byte.slash } }
         return attributes[.uuid].hasPrefix("GPU-") ? "nvidia" : "unknown"
     }
 
@@ -264,6 +285,7 @@ struct Identity {
 
     /// `gpu-17:9400` is `gpu-17`, `[fe80::1]:9400` is `fe80::1`, and `fe80::1` stays.
     static func withoutPort(_ host: String) -> String {
+        guard host.utf8.contains(UInt8(ascii: ":")) else { return host }
         if host.hasPrefix("["), let end = host.firstIndex(of: "]") {
             return String(host[host.index(after: host.startIndex)..<end])
         }
@@ -276,6 +298,7 @@ struct Identity {
 
     /// `00000000:0F:00.0` and `0000:0f:00.0` are one place: lower case, a domain of four digits.
     static func normalisedPCI(_ address: String) -> String {
+        guard !address.isEmpty else { return "" }
         let lower = address.lowercased()
         let pieces = lower.split(separator: ":", omittingEmptySubsequences: false)
         guard pieces.count == 3, pieces[0].count > 4 else {
@@ -287,8 +310,7 @@ struct Identity {
     /// The labels as rules know them.
     func labels(_ settings: DecoderSettings) -> Labels {
         var labels = Labels()
-        let id = self.id ?? ""
-        labels[.vendor] = level == .host ? "" : String(id.prefix { $0 != "/" })
+        labels[.vendor] = level == .host ? "" : Identity.cut(id ?? "") { $0 == Byte.slash }
         labels[.kind] = level == .host ? "host" : first(attributes[.kind], source.kind)
         labels[.host] = host
         labels[.model] = attributes[.model]
@@ -301,7 +323,8 @@ struct Identity {
         labels[.block] = attributes[.block]
         labels[.rack] = attributes[.rack]
         labels[.slot] = first(
-            attributes[.slot], Identity.normalisedPCI(attributes[.pci]), attributes[.index])
+            attributes[.slot],
+            first(Identity.normalisedPCI(attributes[.pci]), attributes[.index]))
         if level != .host, !isParent { setWorkload(&labels) }
         return labels
     }
@@ -326,10 +349,18 @@ struct Identity {
             pod.isEmpty && !attributes[.pod].isEmpty ? "" : attributes[.namespace]
     }
 
-    private func first(_ texts: String...) -> String { texts.first { !$0.isEmpty } ?? "" }
+    private func first(_ text: String, _ other: @autoclosure () -> String) -> String {
+        text.isEmpty ? other() : text
+    }
+
+    /// What stands before the first of some bytes.
+    private static func cut(_ text: String, before isEnd: (UInt8) -> Bool) -> String {
+        text.utf8.firstIndex(where: isEnd).map { String(text[..<$0]) } ?? text
+    }
 
     /// `llm-0` belongs to `llm`, `chat-7d9f8b6c5d-x2x7z` to `chat`.
     static func owner(ofPod pod: String) -> (name: String, ordinal: String) {
+        guard !pod.isEmpty else { return ("", "") }
         let pieces = pod.split(separator: "-", omittingEmptySubsequences: false)
         guard pieces.count > 1, let last = pieces.last else { return (pod, "") }
         if !last.isEmpty, last.allSatisfy(\.isNumber) {

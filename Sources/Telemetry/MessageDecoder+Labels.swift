@@ -1,3 +1,4 @@
+import Bytes
 import Fleet
 
 /// A label set that was read once.
@@ -106,16 +107,13 @@ extension MessageDecoder {
         return UInt16(selectorValues.count - 1)
     }
 
-    private mutating func digest(_ id: String, _ labels: Labels) -> UInt64 {
-        var hash: UInt64 = 0xCBF2_9CE4_8422_2325
-        func mix(_ text: String) {
-            for byte in text.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
-            hash = (hash ^ 0xFF) &* 0x100_0000_01B3
+    private func digest(_ id: String, _ labels: Labels) -> UInt64 {
+        func mixed(_ text: String, _ seed: UInt64) -> UInt64 {
+            text.utf8.span.hash(0, text.utf8.count, seed: seed)
         }
-        mix(id)
-        for (key, value) in labels.pairs {
-            hash = (hash ^ UInt64(key.rawValue)) &* 0x100_0000_01B3
-            mix(value)
+        var hash = mixed(id, 0)
+        for key in LabelKey.allCases where !labels[key].isEmpty {
+            hash = mixed(labels[key], hash ^ UInt64(key.rawValue))
         }
         return hash
     }
@@ -129,12 +127,12 @@ extension MessageDecoder {
         while node + 1 < end {
             let value = tape[node + 1]
             if let key = Text.read(bytes, tape[node], isInflux: tape.isInflux),
-                Attributes.isKept(key, dialect, source)
+                let use = Attributes.use(of: key, dialect, source)
             {
                 guard let text = text(node + 1, bytes) else {
                     throw Undecodable(.notUTF8, at: Int(value.start))
                 }
-                attributes.add(key, text, dialect, source)
+                attributes.add(text, as: use)
             }
             node = Int(value.next)
         }

@@ -166,15 +166,15 @@ struct Alias: Sendable {
 enum Selector: Int, CaseIterable, Sendable {
     case clockType, type, errorType, eventType, memoryLocation, direction
 
-    init?(label: String) {
-        switch label {
-        case "clock_type": self = .clockType
-        case "type": self = .type
-        case "error_type", "error.type": self = .errorType
-        case "event_type": self = .eventType
-        case "memory_location": self = .memoryLocation
-        case "direction", "network.io.direction", "network_io_direction": self = .direction
-        default: return nil
+    /// Labels that select by it.
+    var labels: [String] {
+        switch self {
+        case .clockType: ["clock_type"]
+        case .type: ["type"]
+        case .errorType: ["error_type"]
+        case .eventType: ["event_type"]
+        case .memoryLocation: ["memory_location"]
+        case .direction: ["direction", "network_io_direction"]
         }
     }
 }
