@@ -122,6 +122,12 @@ extension Span<UInt8> {
 }
 
 extension Span<UInt8> {
+    /// Where they lie, to tell them from others.
+    @inlinable @inline(__always)
+    package var address: UInt {
+        unsafe withUnsafeBufferPointer { UInt(bitPattern: $0.baseAddress) }
+    }
+
     /// Asks for `length` bytes from `start` to come nearer, while something else is done.
     ///
     /// Costs next to nothing where they are near already; what lies outside is not asked for.

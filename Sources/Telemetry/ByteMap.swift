@@ -168,45 +168,51 @@ struct ByteMap: Sendable {
 
 /// Runs whose end is not known yet.
 extension ByteMap {
-    /// An entry by a few words of it.
-    private struct Recent: Sendable {
-        var tag: UInt16
-        /// 0 is none: no run is empty.
-        var length: UInt16
-        var number: Int32
-        /// Where its bytes are, and what it stands for.
-        var offset: Int32
-        var value: Int32
+    /// A run that a few words tell.
+    struct Guess: Sendable {
+        fileprivate var offset: Int32
+        fileprivate var bytes: UInt16
+        /// As what it was looked up.
+        fileprivate(set) var salt: UInt16
+        /// What it stands for.
+        fileprivate(set) var value: Int32
 
-        static let none = Recent(tag: 0, length: 0, number: 0, offset: 0, value: 0)
+        var count: Int { Int(bytes) }
+        /// Where it lies in the map's `bytes`.
+        var range: Range<Int> { Int(offset)..<Int(offset) &+ Int(bytes) }
     }
 
-    /// The number of the run that begins at `start`, if it was found before and a few words of it
-    /// tell; or nil.
+    /// An entry by a few words of it.
+    private struct Recent: Sendable {
+        /// One without bytes is none: no run is empty.
+        var run: Guess
+        var tag: UInt16
+
+        static let none = Recent(run: Guess(offset: 0, bytes: 0, salt: 0, value: 0), tag: 0)
+    }
+
+    /// The run that begins at `start`, if it was found before and a few words of it tell; or nil.
     ///
     /// Saves the search for its end and the hash of all of it. Whoever takes it compares its bytes, which
-    /// come from afar; the length is known at once.
+    /// come from afar; the rest is known at once.
     @inline(__always)
-    mutating func guess(
-        _ payload: Span<UInt8>, _ start: Int
-    ) -> (number: Int, length: Int)? {
+    mutating func guess(_ payload: Span<UInt8>, _ start: Int) -> Guess? {
         guard wait == 0, payload.has(telling.reach, at: start) else {
             if wait > 0 { wait &-= 1 }
             return nil
         }
-        let hash = telling.hash(payload, start) & hashMask
-        return recent(hash).map { (Int($0.number), Int($0.length)) }
+        return recent(telling.hash(payload, start) & hashMask)
     }
 
-    /// The entry that was found last of those with this hash of their telling words.
+    /// The run that was found last of those with this hash of their telling words.
     @inline(__always)
-    private func recent(_ hash: UInt64) -> Recent? {
+    private func recent(_ hash: UInt64) -> Guess? {
         let tag = UInt16(truncatingIfNeeded: hash &>> 48)
         let slot = Int(truncatingIfNeeded: hash) & (recent.count &- 1)
         // Nearly always the first.
         for way in 0..<Self.ways {
             let found = recent[slot ^ way]
-            if found.tag == tag, found.length > 0 { return found }
+            if found.tag == tag, found.run.bytes > 0 { return found.run }
         }
         return nil
     }
@@ -222,51 +228,34 @@ extension ByteMap {
         return hash
     }
 
-    /// Asks for what is compared with a run of this hash, and says what it seems to stand for.
+    /// What `guess` says of a run with this hash, whose bytes are asked for.
     @inline(__always)
-    func expect(_ hash: UInt64) -> Int? {
+    func expect(_ hash: UInt64) -> Guess? {
         guard let found = recent(hash) else { return nil }
-        entries.span.ask(for: Int(found.number))
-        bytes.span.ask(for: Int(found.offset), Int(found.length))
-        return Int(found.value)
+        bytes.span.ask(for: Int(found.offset), found.count)
+        return found
     }
 
     /// Whether the run at `start` is the one that was guessed, byte for byte.
     @inline(__always)
-    mutating func isRight(_ number: Int, _ payload: Span<UInt8>, _ start: Int) -> Bool {
-        let run = range(of: number)
-        return payload.isSame(start, run.count, bytes.span, at: run.lowerBound)
-    }
-
-    /// Where the run with this number lies in `bytes`; that of none is empty.
-    @inline(__always)
-    func range(of number: Int) -> Range<Int> {
-        guard number >= 0 else { return 0..<0 }
-        let start = Int(entries[number].offset)
-        return start..<start &+ Int(entries[number].length)
-    }
-
-    /// As what an entry was looked up, and what it stands for.
-    @inline(__always)
-    func meaning(_ number: Int) -> (salt: UInt32, value: Int) {
-        (entries[number].salt, Int(entries[number].value))
+    mutating func isRight(_ guess: Guess, _ payload: Span<UInt8>, _ start: Int) -> Bool {
+        payload.isSame(start, guess.count, bytes.span, at: Int(guess.offset))
     }
 
     /// Learns from a run that was taken for another: by the first word in which they differ.
     ///
     /// Where that is of no use, guessing is let be for a while.
     @inline(never)
-    mutating func mistake(_ number: Int, _ payload: Span<UInt8>, _ start: Int) {
+    mutating func mistake(_ guess: Guess, _ payload: Span<UInt8>, _ start: Int) {
         mistakes &+= 1
         guard mistakes < Self.mistakesMax else {
             mistakes = 0
             wait = 1 << 16
             return
         }
-        let entry = entries[number]
         var place = 0
-        while place < Int(entry.length), start &+ place < payload.count,
-            payload[start &+ place] == bytes[Int(entry.offset) &+ place]
+        while place < guess.count, start &+ place < payload.count,
+            payload[start &+ place] == bytes[Int(guess.offset) &+ place]
         {
             place &+= 1
         }
@@ -278,22 +267,23 @@ extension ByteMap {
     @inline(never)
     mutating func note(_ payload: Span<UInt8>, _ run: Range<Int>, salt: UInt32, hash: UInt64) {
         guard wait == 0, payload.has(telling.reach, at: run.lowerBound),
-            let length = UInt16(exactly: run.count),
+            let length = UInt16(exactly: run.count), let shortSalt = UInt16(exactly: salt),
             let number = number(payload, run, salt: salt, hash: hash)
         else { return }
         let words = telling.hash(payload, run.lowerBound) & hashMask
         let tag = UInt16(truncatingIfNeeded: words &>> 48)
         let slot = Int(truncatingIfNeeded: words) & (recent.count - 1)
         // What stands here already is moved on to where nothing does, or in place of something else.
-        if recent[slot].length > 0, recent[slot].tag != tag {
+        if recent[slot].run.bytes > 0, recent[slot].tag != tag {
             var way = 1
-            while way < Self.ways - 1, recent[slot ^ way].length > 0 { way += 1 }
+            while way < Self.ways - 1, recent[slot ^ way].run.bytes > 0 { way += 1 }
             recent[slot ^ way] = recent[slot]
         }
         let entry = entries[number]
         recent[slot] = Recent(
-            tag: tag, length: length, number: Int32(number), offset: entry.offset,
-            value: entry.value)
+            run: Guess(
+                offset: entry.offset, bytes: length, salt: shortSalt, value: entry.value),
+            tag: tag)
     }
 
     /// Words by which runs are told apart: those in which runs differed that had been confused.

@@ -20,14 +20,14 @@ extension MemberTable {
         _ table: inout [Entry], _ places: [Int32], _ hashMask: UInt64, _ padded: [UInt8],
         _ count: Int, _ lanes: inout [Float], _ rows: inout [Record.OpenRow],
         _ readings: inout [SampleBatch.Reading], _ firstRow: Int, _ map: inout ByteMap,
-        _ guess: inout Int, clock: Int32
+        _ guess: inout ByteMap.Guess?, clock: Int32
     ) -> Reading? {
         let bytes = padded.span.extracting(droppingFirst: Scratch.front)
         // Beyond this check no load below needs to ask whether there are so many bytes at all.
         guard bytes.count >= 64, count <= bytes.count &- 64 else { return nil }
         var entries = table.mutableSpan
         let buckets = places.span
-        guess = -1
+        guess = nil
         var reading = Reading()
         var position = 0
         var last = message
@@ -57,13 +57,13 @@ extension MemberTable {
                 let begin = position &+ Int(entries[entry].quote)
                 if reading.labels.isEmpty {
                     if let found = map.guess(bytes, begin) {
-                        if map.isRight(found.number, bytes, begin) {
-                            guess = found.number
-                            position = begin &+ found.length
+                        if map.isRight(found, bytes, begin) {
+                            guess = found
+                            position = begin &+ found.count
                             reading.labels = begin..<position
                             continue
                         }
-                        map.mistake(found.number, bytes, begin)
+                        map.mistake(found, bytes, begin)
                     }
                 }
                 guard
@@ -75,7 +75,7 @@ extension MemberTable {
                     // Those that do not stand together are looked at one by one.
                     guard reading.labels.upperBound == position else { return nil }
                     reading.labels = reading.labels.lowerBound..<end
-                    guess = -1
+                    guess = nil
                 }
                 position = end
                 continue

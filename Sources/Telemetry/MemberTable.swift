@@ -77,7 +77,7 @@ struct MemberTable: Sendable {
     mutating func read(
         _ padded: [UInt8], _ count: Int, _ lanes: inout [Float],
         _ rows: inout [Record.OpenRow], _ readings: inout [SampleBatch.Reading], firstRow: Int,
-        _ map: inout ByteMap, _ guess: inout Int
+        _ map: inout ByteMap, _ guess: inout ByteMap.Guess?
     ) -> Reading? {
         clock &+= 1
         return Self.pass(

@@ -40,7 +40,7 @@ extension MessageDecoder {
         _ payload: Span<UInt8>, _ batch: inout SampleBatch, _ directory: inout Directory
     ) -> Bool {
         let readings = batch.readings.count
-        var guess = -1
+        var guess: ByteMap.Guess?
         if let reading = members.read(
             scratch.bytes, payload.count, &record.values, &record.rows, &batch.readings,
             firstRow: batch.rows.count, &map, &guess)

@@ -13,12 +13,12 @@ extension MessageDecoder {
         var found = LayoutTree.Found()
         // Labels stand where they stood the last time, and nearly always they are known.
         let start = labelsStart(of: bytes.count)
-        var guess = Self.guess(bytes, start, &map, known, fingerprints)
-        Self.read(bytes, &scratch, &shapes.tree, map, guess.number, start, &found)
+        var guess = guess(bytes, start)
+        Self.read(bytes, &scratch, &shapes.tree, map, guess.run, start, &found)
         if found.labels.isEmpty {
             guess = LabelGuess()
-        } else if found.shape < 0, found.isLostBehindLabels() {
-            map.mistake(guess.number, bytes, start)
+        } else if found.shape < 0, found.isLostBehindLabels(), let run = guess.run {
+            map.mistake(run, bytes, start)
         }
         while found.labelsStart >= 0 || found.question >= 0 {
             if found.question >= 0 {
@@ -35,7 +35,7 @@ extension MessageDecoder {
         let isSound = shapes.tree.convert(shapes.shapes[number].targets, into: &batch.lanes)
         guard let time = time(&found, number, bytes),
             time.milliseconds <= record.latest.milliseconds,
-            let place = place(of: found.labels, guess.number, shapes.shapes[number].salt, bytes),
+            let place = place(of: found.labels, guess.run, shapes.shapes[number].salt, bytes),
             let device = place == guess.place
                 ? guess.device : Self.device(known[place], fingerprints)
         else {
@@ -54,8 +54,8 @@ extension MessageDecoder {
 
     /// Labels by a few words of them, and what they stood for the last time.
     private struct LabelGuess {
-        /// Of their run, or -1 where all of them must be looked at.
-        var number = -1
+        /// Nil where all of them must be looked at.
+        var run: ByteMap.Guess?
         /// Their place in `known`, and the device that they still stand for.
         var place = -1
         var device: DeviceIndex?
@@ -64,9 +64,10 @@ extension MessageDecoder {
     @inline(__always)
     private static func read(
         _ bytes: Span<UInt8>, _ copy: inout Scratch, _ tree: inout LayoutTree,
-        _ map: borrowing ByteMap, _ labels: Int, _ start: Int, _ found: inout LayoutTree.Found
+        _ map: borrowing ByteMap, _ labels: ByteMap.Guess?, _ start: Int,
+        _ found: inout LayoutTree.Found
     ) {
-        let labels = map.bytes.span.extracting(map.range(of: labels))
+        let labels = map.bytes.span.extracting(labels?.range ?? 0..<0)
         tree.read(bytes, &copy, labels: labels, at: start, &found)
     }
 
@@ -75,14 +76,11 @@ extension MessageDecoder {
     /// Nothing waits for what this finds, for it is nearly always the same: each of these lies in
     /// another place of the memory, and they are on their way while the message is followed.
     @inline(__always)
-    private static func guess(
-        _ bytes: Span<UInt8>, _ start: Int, _ map: inout ByteMap, _ known: [KnownLabels],
-        _ fingerprints: [UInt64]
-    ) -> LabelGuess {
-        guard let number = map.guess(bytes, start)?.number else { return LabelGuess() }
-        let place = map.meaning(number).value
+    private mutating func guess(_ bytes: Span<UInt8>, _ start: Int) -> LabelGuess {
+        guard let run = expected(bytes) ?? map.guess(bytes, start) else { return LabelGuess() }
+        let place = Int(run.value)
         return LabelGuess(
-            number: number, place: place, device: device(known[place], fingerprints))
+            run: run, place: place, device: Self.device(known[place], fingerprints))
     }
 
     /// Follows a message behind labels at which it stopped: short ones, those that stand elsewhere than
@@ -92,27 +90,27 @@ extension MessageDecoder {
         _ bytes: Span<UInt8>, _ found: inout LayoutTree.Found
     ) -> LabelGuess {
         let start = found.labelsStart
-        let guess = Self.guess(bytes, start, &map, known, fingerprints)
-        guard guess.number >= 0 else {
+        guard let run = map.guess(bytes, start) else {
             shapes.tree.goOn(labels: nil, scratch, &found)
-            return guess
+            return LabelGuess()
         }
-        let isRight = map.isRight(guess.number, bytes, start)
-        let length = isRight ? map.range(of: guess.number).count : nil
-        shapes.tree.goOn(labels: length, scratch, &found)
+        let isRight = map.isRight(run, bytes, start)
+        shapes.tree.goOn(labels: isRight ? run.count : nil, scratch, &found)
         // The latter are labels that begin like others, and go on.
-        if !isRight || found.isLostBehindLabels() { map.mistake(guess.number, bytes, start) }
-        return isRight ? guess : LabelGuess()
+        if !isRight || found.isLostBehindLabels() { map.mistake(run, bytes, start) }
+        guard isRight else { return LabelGuess() }
+        let place = Int(run.value)
+        return LabelGuess(
+            run: run, place: place, device: Self.device(known[place], fingerprints))
     }
 
-    /// The place in `known` of a message's labels; `guess` is the number of their run, or -1.
+    /// The place in `known` of a message's labels, which are those that were guessed, if any were.
     @inline(__always)
     mutating func place(
-        of labels: Range<Int>, _ guess: Int, _ salt: UInt32, _ bytes: Span<UInt8>
+        of labels: Range<Int>, _ guess: ByteMap.Guess?, _ salt: UInt32, _ bytes: Span<UInt8>
     ) -> Int? {
-        guard guess >= 0 else { return search(labels, salt, bytes) }
-        let meaning = map.meaning(guess)
-        return meaning.salt == salt ? meaning.value : search(labels, salt, bytes)
+        guard let guess, UInt32(guess.salt) == salt else { return search(labels, salt, bytes) }
+        return Int(guess.value)
     }
 
     /// The device that known labels name, if it has spoken with no others since.

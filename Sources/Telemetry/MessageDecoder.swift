@@ -50,7 +50,9 @@ package struct MessageDecoder: Sendable {
     private let readsDirectly: Bool
     private var devicesSeen = 0
     /// Of the messages that come next; see `expect`.
-    private var coming = Coming()
+    private var coming = InlineArray<4, Coming>(repeating: Coming())
+    /// How many were expected.
+    private var expectations = 0
     /// Where the labels of the last message began; counted from its end, below zero, if that is nearer.
     private var labelsOffset = 0
 
@@ -75,10 +77,12 @@ package struct MessageDecoder: Sendable {
         set { memory.restore(newValue) }
     }
 
-    /// Labels of two messages that come soon.
+    /// What is known of a message that comes soon.
     private struct Coming {
+        /// Where it lies: another may come in its place.
+        var address: UInt = 0
         var hash: UInt64?
-        var place: Int?
+        var labels: ByteMap.Guess?
     }
 
     /// Asks for what a message will need that is decoded soon, as far as its labels tell.
@@ -88,15 +92,27 @@ package struct MessageDecoder: Sendable {
     /// three messages ahead, it changes no result.
     package mutating func expect(_ payload: Span<UInt8>, _ directory: borrowing Directory) {
         payload.askForNext()
-        if let place = coming.place, place < known.count {
-            let device = Int(known[place].device)
+        let last = expectations
+        expectations &+= 1
+        if let labels = coming[(last &- 1) & 3].labels, labels.value < known.count {
+            let device = Int(known[Int(labels.value)].device)
             fingerprints.span.ask(for: device)
             directory.devices.span.ask(for: device)
-            memory.expect(DeviceIndex(known[place].device))
+            memory.expect(DeviceIndex(known[Int(labels.value)].device))
         }
-        coming.place = coming.hash.flatMap { map.expect($0) }
-        if let place = coming.place { known.span.ask(for: place) }
-        coming.hash = map.expect(payload, labelsStart(of: payload.count))
+        if let hash = coming[last & 3].hash, let labels = map.expect(hash) {
+            coming[last & 3].labels = labels
+            known.span.ask(for: Int(labels.value))
+        }
+        coming[expectations & 3] = Coming(
+            address: payload.address, hash: map.expect(payload, labelsStart(of: payload.count)))
+    }
+
+    /// What was found out ahead of the labels of a message; nil where that is to be looked for.
+    @inline(__always)
+    mutating func expected(_ payload: Span<UInt8>) -> ByteMap.Guess? {
+        let early = coming[(expectations &- 3) & 3]
+        return early.address == payload.address ? early.labels : nil
     }
 
     /// Where labels begin in a message of so many bytes, if they stand where they stood last.
@@ -186,6 +202,7 @@ package struct MessageDecoder: Sendable {
         if isFull { counted.labelClears &+= 1 }
         known.removeAll(keepingCapacity: true)
         map.removeAll()
+        coming = InlineArray(repeating: Coming())
         fingerprints.removeAll(keepingCapacity: true)
     }
 

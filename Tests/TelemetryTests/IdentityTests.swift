@@ -264,7 +264,7 @@ import Testing
         func known() -> [Int?] {
             runs.map { run in
                 let bytes = run.span
-                return map.guess(bytes, 0)?.number
+                return map.guess(bytes, 0).map { Int($0.value) }
             }
         }
         for (number, run) in runs.enumerated() {
