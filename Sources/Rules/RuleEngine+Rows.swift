@@ -50,12 +50,14 @@ extension RuleEngine {
             &rows, count, detection.scores.span, batch.lanes.span, detection.zs.span,
             program.plans.span, program.feeds.span, program.gathered.span, program.leaves.span)
         devicePool = pool
+        // Held once, and not anew for every mark.
+        let gathered = program.gathered
         for place in 0..<count where fed[place].due != 0 {
             let device = Int(detection.scores[Int(fed[place].row)].device)
             let gathering = Int(fed[place].gathering) &* LaneGathering.width
             var due = fed[place].due
             while due != 0 {
-                setMark(program.gathered[gathering &+ due.trailingZeroBitCount].mark, device)
+                setMark(gathered[gathering &+ due.trailingZeroBitCount].mark, device)
                 due &= due &- 1
             }
         }
