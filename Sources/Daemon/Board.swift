@@ -48,6 +48,7 @@ final class Board: Sendable {
     private let pointOutcomes: [Counter]
     private let deadReasons: [Undecodable.Reason: Counter]
     let readFailures, offsetGaps, recordsLost, deadLettersLost, intakeWaits: Counter
+    let recordsRepeated, eventsDropped, batchesFreedHere: Counter
     let seasonsRefused, watchesRefused: Counter
     let devicesHeld: Gauge
     let faults: Counter
@@ -89,6 +90,15 @@ final class Board: Sendable {
             "tocsin_offset_gaps_total", "Offsets skipped without a word by the broker.")
         recordsLost = metrics.counter(
             "tocsin_records_expired_total", "Records that retention removed before we read them.")
+        recordsRepeated = metrics.counter(
+            "tocsin_records_repeated_total",
+            "Records that the broker gave once more; they were not read twice.")
+        eventsDropped = metrics.counter(
+            "tocsin_consumer_events_dropped_total",
+            "What librdkafka reported and nobody was told, because too much of it waited.")
+        batchesFreedHere = metrics.counter(
+            "tocsin_batches_freed_by_reader_total",
+            "Full batches whose memory the reader freed, because too much waited to be freed.")
         deadLettersLost = metrics.counter(
             "tocsin_dead_letters_lost_total", "Dead letters that could not be written.")
         intakeWaits = metrics.counter(

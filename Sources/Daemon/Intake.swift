@@ -276,6 +276,9 @@ final class Intake: Sendable {
             }
         }
         board.offsetGaps.raise(to: consumer.holes.offsets)
+        board.recordsRepeated.raise(to: consumer.repeats)
+        board.eventsDropped.raise(to: consumer.eventsDropped)
+        board.batchesFreedHere.raise(to: consumer.batchesFreedHere)
     }
 
     /// Hands the step to the engine.

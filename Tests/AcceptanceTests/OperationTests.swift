@@ -243,7 +243,10 @@ import Testing
             try require(
                 Int64(metrics.sum("tocsin_messages_total")) == published
                     && metrics.sum("tocsin_offset_gaps_total") == 0
-                    && metrics.sum("tocsin_records_expired_total") == 0,
+                    && metrics.sum("tocsin_records_expired_total") == 0
+                    && metrics.samples["tocsin_records_repeated_total"] == 0
+                    && metrics.samples["tocsin_consumer_events_dropped_total"] == 0
+                    && metrics.samples["tocsin_batches_freed_by_reader_total"] == 0,
                 "lost or doubled: \(metrics.samples)")
             try feed.poll()
             try require(feed.events.isEmpty, "told: \(feed.events)")
