@@ -36,7 +36,7 @@ extension MessageDecoder {
         guard let time = time(&found, number, bytes),
             time.milliseconds <= record.latest.milliseconds,
             let place = place(of: found.labels, guess.run, shapes.shapes[number].salt, bytes),
-            let device = place == guess.place
+            let device = place == guess.run.map({ Int($0.value) })
                 ? guess.device : Self.device(known[place], fingerprints)
         else {
             batch.lanes.removeSubrange(firstRow...)
@@ -54,10 +54,9 @@ extension MessageDecoder {
 
     /// Labels by a few words of them, and what they stood for the last time.
     private struct LabelGuess {
-        /// Nil where all of them must be looked at.
+        /// Nil where all of them must be looked at; else it stands for their place in `known`.
         var run: ByteMap.Guess?
-        /// Their place in `known`, and the device that they still stand for.
-        var place = -1
+        /// The device that they still stand for.
         var device: DeviceIndex?
     }
 
@@ -78,9 +77,12 @@ extension MessageDecoder {
     @inline(__always)
     private mutating func guess(_ bytes: Span<UInt8>, _ start: Int) -> LabelGuess {
         guard let run = expected(bytes) ?? map.guess(bytes, start) else { return LabelGuess() }
-        let place = Int(run.value)
-        return LabelGuess(
-            run: run, place: place, device: Self.device(known[place], fingerprints))
+        return guess(run)
+    }
+
+    @inline(__always)
+    private func guess(_ run: ByteMap.Guess) -> LabelGuess {
+        LabelGuess(run: run, device: Self.device(known[Int(run.value)], fingerprints))
     }
 
     /// Follows a message behind labels at which it stopped: short ones, those that stand elsewhere than
@@ -98,10 +100,7 @@ extension MessageDecoder {
         shapes.tree.goOn(labels: isRight ? run.count : nil, scratch, &found)
         // The latter are labels that begin like others, and go on.
         if !isRight || found.isLostBehindLabels() { map.mistake(run, bytes, start) }
-        guard isRight else { return LabelGuess() }
-        let place = Int(run.value)
-        return LabelGuess(
-            run: run, place: place, device: Self.device(known[place], fingerprints))
+        return isRight ? guess(run) : LabelGuess()
     }
 
     /// The place in `known` of a message's labels, which are those that were guessed, if any were.

@@ -1,3 +1,4 @@
+import Bytes
 import Fleet
 import TestSupport
 import Testing
@@ -179,6 +180,30 @@ import Testing
         }
         #expect(short.decoder.statistics.shapeHits == 3 * 40 - 3 * 4)
         #expect(short.isConsistent)
+    }
+
+    @Test func `other labels where an expected message lay are not taken for its own`() throws {
+        func message(_ device: Int, _ value: Int) -> [UInt8] {
+            Array(
+                Fixture.native(
+                    "\"temp.core\":\(value)", device: "nvidia/GPU-0000\(device)",
+                    more: ",\"host\":\"gpu-node-0017\""
+                ).utf8)
+        }
+        var harness = Harness(.native)
+        for turn in 0..<8 {
+            for device in 1...2 { try harness.feed(message(device, 30 + turn)) }
+        }
+        var memory = message(1, 50)
+        let address = memory.span.address
+        for _ in 0..<4 { harness.decoder.expect(memory.span, harness.directory) }
+        for (index, byte) in message(2, 61).enumerated() { memory[index] = byte }
+        #expect(memory.span.address == address, "it is expected to hold the other message")
+        let hits = harness.decoder.statistics.shapeHits
+        try harness.feed(memory)
+        #expect(harness.value("nvidia/GPU-00002", .tempCore) == 61)
+        #expect(harness.value("nvidia/GPU-00001", .tempCore) == 37)
+        #expect(harness.decoder.statistics.shapeHits == hits + 1)
     }
 
     @Test(arguments: [3, 2_026] as [UInt64])
