@@ -47,13 +47,13 @@ package struct LayoutTree: Sendable {
     package static var rowsMax: Int { 24 }
 
     /// What is known of a step beside what is needed to follow it.
-    private struct Note: Sendable {
-        /// Rises with each number of another form than the guess; see `missed`.
-        var misses: Int32 = 0
-        /// The message in which it rose last.
-        var clock: UInt32 = 0
-        /// The message that gave another form.
-        var turned: UInt32?
+    struct Note: Sendable {
+        /// How its number was written.
+        var forms = Forms()
+        /// Whether messages go on apart behind it, by the form of its number; whether they do so before
+        /// it.
+        var isFork = false
+        var isBehindFork = false
         /// Of labels, the shortest and the longest seen, and the one before this.
         var shortest: Int = .max
         var longest = 0
@@ -88,9 +88,12 @@ package struct LayoutTree: Sendable {
         package init() {}
     }
 
-    private var steps: [Step] = []
-    private var notes: [Note] = []
+    var steps: [Step] = []
+    var notes: [Note] = []
     private var first = -1
+    /// Steps that stand here twice, so that messages may go on apart.
+    package internal(set) var copies = 0
+    var trial: Trial?
     /// Numbers as they are met, as `Place` says; it lies at a multiple of sixteen bytes.
     private var room: [SIMD16<Float>]
     /// The numbers of the last message that was converted, in their order.
@@ -102,7 +105,7 @@ package struct LayoutTree: Sendable {
     /// Numbers that are no run of digits with a dot: where they stand among all, and their values.
     private var odd: [(ordinal: Int, value: Double)] = []
     /// Counts messages.
-    private var clock: UInt32 = 0
+    private(set) var clock: UInt32 = 0
     /// Bytes of all literals.
     package private(set) var literalCount = 0
 
@@ -127,13 +130,6 @@ package struct LayoutTree: Sendable {
     private static let siblingsMax = 12
     /// So many that a distance in bytes fits in 32 bits; settings ask for far fewer.
     private static let stepsMax = 1 << 20
-    /// At one miss in seven and more a guess costs more than it saves.
-    private static let missCost: Int32 = 6
-    /// So many that chance alone does not lead here from one miss in nine.
-    private static let missesMax: Int32 = 240
-    /// A form that does not last for so many messages is none.
-    private static let turnMin: UInt32 = 256
-
     /// What follows and converts; never wider than the processor.
     private let instructionSet: InstructionSet
 
@@ -152,6 +148,8 @@ package struct LayoutTree: Sendable {
         targets.removeAll(keepingCapacity: true)
         lanes.removeAll(keepingCapacity: true)
         literalCount = 0
+        copies = 0
+        trial = nil
         first = -1
     }
 }
@@ -166,8 +164,9 @@ extension LayoutTree {
         _ payload: Span<UInt8>, _ copy: inout Scratch, labels: Span<UInt8>, at start: Int,
         _ found: inout Found
     ) {
-        found.walk.step = first
         clock &+= 1
+        if let trial, trial.end == clock { endTrial() }
+        found.walk.step = first
         if !odd.isEmpty { odd.removeAll(keepingCapacity: true) }
         let isInside = start >= 0 && labels.count <= payload.count &- start
         let labels = isInside ? labels : Span()
@@ -396,43 +395,21 @@ extension LayoutTree {
                 return readTime(text, start, index, &found)
             }
             steps[index].expectTime(text, width)
+            steps[index].settle(at: index)
         } else if width > 0 {
             missed(text, width, index)
         }
-        steps[index].settle(at: index)
         if width > 0 { found.walk.ordinal &+= 1 }
         return width
     }
 
-    /// Notes the last number of a passage that did not fit, if there is any.
+    /// Notes the first number of a passage that did not fit, if there is any.
     @inline(never)
     private mutating func noteMiss(_ text: Span<UInt8>, _ found: inout Found) {
-        let index = found.walk.missed / Step.size
         missed(
             text.extracting(droppingFirst: found.walk.missed_position), found.walk.missed_width,
-            index)
-        steps[index].settle(at: index)
+            found.walk.missed / Step.size)
         found.walk.missed_width = 0
-    }
-
-    /// Notes a number that did not fit: many in a short time give another form, and where none lasts
-    /// there is none.
-    private mutating func missed(_ text: Span<UInt8>, _ width: Int, _ index: Int) {
-        // The first of all is as good as any.
-        if steps[index].kind == Step.question { steps[index].expect(text, width) }
-        guard steps[index].expectsForm else { return }
-        // Each message that went by without a miss takes one off.
-        let since = Int32(clamping: clock &- notes[index].clock)
-        notes[index].misses = max(notes[index].misses &- since, 0) &+ Self.missCost
-        notes[index].clock = clock
-        guard notes[index].misses >= Self.missesMax else { return }
-        notes[index].misses = 0
-        if let turned = notes[index].turned, clock &- turned < Self.turnMin {
-            steps[index].expectAny()
-        } else {
-            steps[index].expect(text, width)
-        }
-        notes[index].turned = clock
     }
 
     /// Reads a time of sixteen digits and more, nanoseconds, and says how wide it is; or 0.
@@ -623,24 +600,27 @@ extension LayoutTree {
         guard numbers.count < Self.numbersMax, rows <= Self.rowsMax,
             !(0..<payload.count).contains(where: { payload[$0] == 0 })
         else { return .known }
-        var parent = -1
+        // One, but where messages go on apart: those are to know it too.
+        var parents = [-1]
         var position = 0
         for cut in cuts {
-            guard let step = follow(parent, payload, position..<cut.range.lowerBound, cut.slot)
+            guard let next = follow(parents, payload, position..<cut.range.lowerBound, cut.slot)
             else { return .tooWide }
             if cut.slot == .labels {
-                notes[step].shortest = min(notes[step].shortest, cut.range.count)
-                notes[step].longest = max(notes[step].longest, cut.range.count)
-                notes[step].last = cut.range.count
+                for step in next {
+                    notes[step].shortest = min(notes[step].shortest, cut.range.count)
+                    notes[step].longest = max(notes[step].longest, cut.range.count)
+                    notes[step].last = cut.range.count
+                }
             }
-            parent = step
+            parents = next
             position = cut.range.upperBound
         }
-        guard let end = follow(parent, payload, position..<payload.count, .end) else {
+        guard let ends = follow(parents, payload, position..<payload.count, .end) else {
             return .tooWide
         }
-        guard steps[end].child < 0 else { return .known }
-        steps[end].child = Int32(shape)
+        guard steps[ends[0]].child < 0 else { return .known }
+        for end in ends { steps[end].child = Int32(shape) }
         // A time is nothing to convert, and stands nearly always before all others or behind them.
         let isTimed = numbers.first?.slot == .time
         let wanted =
@@ -673,42 +653,58 @@ extension LayoutTree {
         return made
     }
 
-    /// The step with this literal and slot below `parent`, made now where it is missing.
+    /// The steps with this literal and slot below `parents`, made now where they are missing.
     ///
     /// - Returns: nil where too many stand there already; the tree is empty then.
     private mutating func follow(
-        _ parent: Int, _ payload: Span<UInt8>, _ literal: Range<Int>, _ slot: Slot
-    ) -> Int? {
+        _ parents: [Int], _ payload: Span<UInt8>, _ literal: Range<Int>, _ slot: Slot
+    ) -> [Int]? {
         guard literal.count > Step.literalMax else {
-            return follow(parent, payload.extracting(literal), slot)
+            return follow(parents, payload.extracting(literal), slot)
         }
         let middle = literal.lowerBound + Step.literalMax
-        guard let more = follow(parent, payload.extracting(literal.lowerBound..<middle), .more)
+        guard let more = follow(parents, payload.extracting(literal.lowerBound..<middle), .more)
         else { return nil }
         return follow(more, payload, middle..<literal.upperBound, slot)
     }
 
-    private mutating func follow(_ parent: Int, _ literal: Span<UInt8>, _ slot: Slot) -> Int? {
-        var next = parent < 0 ? first : Int(steps[parent].child)
-        var last = -1
-        var count = 0
-        while next >= 0 {
-            last = next / Step.size
-            if steps[last].slot == slot.rawValue, steps[last].isLiteral(literal) {
-                return last
+    private mutating func follow(
+        _ parents: [Int], _ literal: Span<UInt8>, _ slot: Slot
+    ) -> [Int]? {
+        var found: [Int] = []
+        for parent in parents {
+            var next = parent < 0 ? first : Int(steps[parent].child)
+            var last = -1
+            var count = 0
+            let known = found.count
+            while next >= 0 {
+                last = next / Step.size
+                if steps[last].slot == slot.rawValue, steps[last].isLiteral(literal) {
+                    found.append(last)
+                }
+                next = Int(steps[last].sibling)
+                count += 1
             }
-            next = Int(steps[last].sibling)
-            count += 1
+            guard found.count == known else { continue }
+            guard count < Self.siblingsMax, steps.count < Self.stepsMax else {
+                // A path that has no end must not be followed.
+                removeAll()
+                return nil
+            }
+            found.append(make(Step(slot: slot, literal: literal), below: parent, behind: last))
+            literalCount += literal.count
         }
-        guard count < Self.siblingsMax, steps.count < Self.stepsMax else {
-            // A path that has no end must not be followed.
-            removeAll()
-            return nil
-        }
+        return found
+    }
+
+    /// Adds a step, as the last of those that may follow `parent`.
+    private mutating func make(_ step: Step, below parent: Int, behind last: Int) -> Int {
         let made = steps.count
-        steps.append(Step(slot: slot, literal: literal))
+        steps.append(step)
         notes.append(Note())
-        literalCount += literal.count
+        if parent >= 0 {
+            notes[made].isBehindFork = notes[parent].isFork || notes[parent].isBehindFork
+        }
         if last >= 0 {
             steps[last].sibling = Int32(made * Step.size)
         } else if parent >= 0 {

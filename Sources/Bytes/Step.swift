@@ -42,6 +42,13 @@ extension Step {
     /// Whether the number that is expected has a form.
     var expectsForm: Bool { kind <= Self.number }
 
+    /// Whether both know as much of their numbers.
+    func expectsSameForm(as other: Step) -> Bool {
+        guard kind != Self.question, other.kind != Self.question else { return true }
+        return expectsForm == other.expectsForm && advance == other.advance
+            && least.0 == other.least.0 && least.1 == other.least.1
+    }
+
     /// Notes where in the tree it stands.
     mutating func settle(at index: Int) {
         if kind == Self.number, slot == LayoutTree.Slot.value.rawValue,
@@ -72,6 +79,12 @@ extension Step {
         return literal.indices.allSatisfy {
             literal[$0] == ($0 < 16 ? least.0[$0] : least.1[$0 - 16])
         }
+    }
+
+    /// Knows nothing of its number any more: the next one gives the form.
+    mutating func forget() {
+        expectAny()
+        kind = Self.question
     }
 
     /// Expects a number of any form behind the literal.

@@ -211,4 +211,93 @@ import Testing
             }
         }
     }
+
+    /// What an idle device and a busy one write in the same places; now and then one digit less.
+    private static func twoKinds(_ count: Int, _ generator: inout SeededGenerator) -> Message {
+        let isIdle = Int.random(in: 0..<4, using: &generator) == 0
+        return Message.made(count) { index in
+            let isShort = Int.random(in: 0..<10, using: &generator) == 0
+            let digits = Int.random(in: 100..<1_000, using: &generator)
+            if index < 2 { return isShort ? "7" : "61" }
+            return isIdle ? "0" : "0.\(isShort ? digits / 10 : digits)"
+        }
+    }
+
+    @Test(arguments: InstructionSet.allCases)
+    func `messages of two kinds go on apart and come out as they stand`(_ set: InstructionSet) {
+        let seed: UInt64 = 99
+        var generator = SeededGenerator(seed: seed)
+        var tree = LayoutTree(instructionSet: set)
+        var targets: [LayoutTree.Targets] = []
+        for count in [12, 20] {
+            // The longer one leaves the path of the other where that ends, when it has been forked.
+            let taught = Self.twoKinds(count, &generator)
+            guard
+                case .new(let target) = tree.learn(
+                    taught.bytes.span, taught.cuts, rows: 2, shape: targets.count)
+            else {
+                Issue.record("\(count) numbers were not learned")
+                return
+            }
+            targets.append(target)
+            for turn in 0..<3_000 {
+                let length = targets.count == 2 && turn % 2 == 1 ? 20 : 12
+                let message = Self.twoKinds(length, &generator)
+                guard let read = Self.read(&tree, message, targets) else {
+                    Issue.record("seed \(seed): lost in turn \(turn) of \(count) numbers")
+                    return
+                }
+                #expect(read.values == message.values, "seed \(seed), turn \(turn)")
+            }
+            #expect(tree.copies > 8 && tree.copies <= tree.count / 2, "of \(tree.count)")
+        }
+    }
+
+    @Test func `messages that differ in each number by itself stay together`() {
+        let seed: UInt64 = 12
+        var generator = SeededGenerator(seed: seed)
+        var tree = LayoutTree()
+        let taught = Message.made(7) { _ in "1" }
+        guard case .new(let target) = tree.learn(taught.bytes.span, taught.cuts, rows: 2, shape: 0)
+        else {
+            Issue.record("nothing was learned")
+            return
+        }
+        let learned = tree.count
+        var copiesMax = 0
+        for turn in 0..<30_000 {
+            let message = Message.made(7) { _ in
+                Bool.random(using: &generator) ? "12.5" : "7"
+            }
+            let read = Self.read(&tree, message, [target])
+            #expect(read?.values == message.values, "seed \(seed), turn \(turn)")
+            copiesMax = max(copiesMax, tree.copies)
+        }
+        // It was tried, of course.
+        #expect(copiesMax > 0 && tree.copies == 0 && tree.count == learned)
+    }
+
+    @Test func `numbers that are written in many ways make no tree larger`() {
+        let seed: UInt64 = 5
+        var generator = SeededGenerator(seed: seed)
+        var tree = LayoutTree()
+        let taught = Message.made(20) { _ in Self.digits(&generator) }
+        guard case .new(let target) = tree.learn(taught.bytes.span, taught.cuts, rows: 2, shape: 0)
+        else {
+            Issue.record("nothing was learned")
+            return
+        }
+        let learned = tree.count
+        // Forms that last for a while, so that paths go apart and together again many times.
+        for turn in 0..<15_000 {
+            let message = Message.made(20) { index in
+                let width = 1 + (turn / 300 + index * (turn / 5_000)) % 7
+                let isOther = Int.random(in: 0..<3, using: &generator) == 0
+                return String(repeating: "1", count: isOther ? 8 - width : width)
+            }
+            let read = Self.read(&tree, message, [target])
+            #expect(read?.values == message.values, "seed \(seed), turn \(turn)")
+        }
+        #expect(tree.count <= learned * 2, "\(learned) were learned")
+    }
 }

@@ -158,7 +158,7 @@ struct lanes_walk {
     long labels_start, labels_count;
     /// Whether they were met.
     long has_labels;
-    /// The last of the steps at which a number of another form stood than was expected, where, and how
+    /// The first of the steps at which a number of another form stood than was expected, where, and how
     /// wide it is; 0 where there was none.
     long missed, missed_position, missed_width;
 };
@@ -207,12 +207,21 @@ LANES_INLINE int lanes_follow(struct lanes_walk *walk, const struct lanes_step *
             // Perhaps a number of another form. What is seldom read again is not kept for it.
             __asm__("" ::: "memory");
             if (step->kind > lanes_step_number || step->slot != lanes_slot_value || !lanes_begins(place, step)) break;
+            // The same literal, and the form of messages that go on apart.
+            const struct lanes_step *other = (const struct lanes_step *)(steps + step->sibling);
+            if (step->sibling >= 0 && other->length == step->length && other->kind <= lanes_step_number
+                && lanes_fits(place, other)) {
+                next = step->sibling;
+                continue;
+            }
             end = place + step->length;
             const long width = lanes_number(end, digits, divisor);
             if (width == 0) break;
-            walk->missed = next;
-            walk->missed_position = end - text;
-            walk->missed_width = width;
+            if (walk->missed_width == 0) {
+                walk->missed = next;
+                walk->missed_position = end - text;
+                walk->missed_width = width;
+            }
             place = end + width;
             next = step->child;
             digits++;
