@@ -17,31 +17,31 @@ extension Metric {
     package static let pcieBytes = Metric(rawValue: 14)
     package static let fanRatio = Metric(rawValue: 15)
 
-    // Group 1: limits, counters and states, which change rarely.
+    // Group 1: limits, states and counters that come along, and change rarely.
     package static let memTotal = Metric(rawValue: 16)
     package static let powerLimit = Metric(rawValue: 17)
     package static let clockCoreMax = Metric(rawValue: 18)
     package static let tempMargin = Metric(rawValue: 19)
-    package static let energyTotal = Metric(rawValue: 20)
-    package static let throttleThermalTime = Metric(rawValue: 21)
-    package static let throttlePowerTime = Metric(rawValue: 22)
-    package static let eccCorrected = Metric(rawValue: 23)
-    package static let eccUncorrected = Metric(rawValue: 24)
-    package static let eccSRAMUncorrected = Metric(rawValue: 25)
-    package static let remapUncorrected = Metric(rawValue: 26)
-    package static let remapCorrected = Metric(rawValue: 27)
-    package static let remapPending = Metric(rawValue: 28)
-    package static let remapFailed = Metric(rawValue: 29)
-    package static let pcieReplays = Metric(rawValue: 30)
-    package static let linkErrors = Metric(rawValue: 31)
+    package static let throttlePowerTime = Metric(rawValue: 20)
+    package static let eccCorrected = Metric(rawValue: 21)
+    package static let eccUncorrected = Metric(rawValue: 22)
+    package static let remapPending = Metric(rawValue: 23)
+    package static let remapFailed = Metric(rawValue: 24)
+    package static let pcieReplays = Metric(rawValue: 25)
+    package static let linkErrors = Metric(rawValue: 26)
+    package static let pcieGenRatio = Metric(rawValue: 27)
+    package static let pcieWidthRatio = Metric(rawValue: 28)
+    package static let linkHealth = Metric(rawValue: 29)
+    package static let tempInlet = Metric(rawValue: 30)
+    package static let hostDevicesVisible = Metric(rawValue: 31)
 
-    // Group 2: links, host and workload.
-    package static let pcieGenRatio = Metric(rawValue: 32)
-    package static let pcieWidthRatio = Metric(rawValue: 33)
-    package static let linkHealth = Metric(rawValue: 34)
-    package static let utilOccupancy = Metric(rawValue: 35)
-    package static let tempInlet = Metric(rawValue: 36)
-    package static let hostDevicesVisible = Metric(rawValue: 37)
+    // Group 2: what few report, or in messages of its own: times, work, and telemetry itself.
+    package static let throttleThermalTime = Metric(rawValue: 32)
+    package static let energyTotal = Metric(rawValue: 33)
+    package static let eccSRAMUncorrected = Metric(rawValue: 34)
+    package static let remapUncorrected = Metric(rawValue: 35)
+    package static let remapCorrected = Metric(rawValue: 36)
+    package static let utilOccupancy = Metric(rawValue: 37)
     package static let jobStepTime = Metric(rawValue: 38)
     package static let jobMFU = Metric(rawValue: 39)
     package static let jobInputWait = Metric(rawValue: 40)
@@ -78,14 +78,9 @@ extension Vocabulary {
         define(.powerLimit, "power.limit", "W", .gauge, 50...3_000, 0),
         define(.clockCoreMax, "clock.core_max", "MHz", .gauge, 100...5_000, 0),
         define(.tempMargin, "temp.margin", "°C", .gauge, -20...120, 1),
-        define(.energyTotal, "energy.total", "J", .counter, 0...1e18, 0),
-        define(.throttleThermalTime, "throttle.thermal_time", "s", .counter, 0...1e12, 0),
         define(.throttlePowerTime, "throttle.power_time", "s", .counter, 0...1e12, 0),
         define(.eccCorrected, "ecc.corrected", "count", .counter, 0...1e15, 0),
         define(.eccUncorrected, "ecc.uncorrected", "count", .counter, 0...1e15, 0),
-        define(.eccSRAMUncorrected, "ecc.sram_uncorrected", "count", .counter, 0...1e15, 0),
-        define(.remapUncorrected, "remap.uncorrected", "rows", .counter, 0...1e6, 0),
-        define(.remapCorrected, "remap.corrected", "rows", .counter, 0...1e6, 0),
         define(.remapPending, "remap.pending", "state", .state, 0...1, 0),
         define(.remapFailed, "remap.failed", "state", .state, 0...1, 0),
         define(.pcieReplays, "pcie.replays", "count", .counter, 0...1e15, 0),
@@ -93,9 +88,14 @@ extension Vocabulary {
         define(.pcieGenRatio, "pcie.gen_ratio", "ratio", .gauge, 0...1, 0),
         define(.pcieWidthRatio, "pcie.width_ratio", "ratio", .gauge, 0...1, 0),
         define(.linkHealth, "link.health", "ratio", .gauge, 0...1, 0),
-        define(.utilOccupancy, "util.occupancy", "ratio", .gauge, 0...1, 0.02),
         define(.tempInlet, "temp.inlet", "°C", .gauge, -20...80, 0.5),
         define(.hostDevicesVisible, "host.devices_visible", "count", .gauge, 0...4_096, 0),
+        define(.throttleThermalTime, "throttle.thermal_time", "s", .counter, 0...1e12, 0),
+        define(.energyTotal, "energy.total", "J", .counter, 0...1e18, 0),
+        define(.eccSRAMUncorrected, "ecc.sram_uncorrected", "count", .counter, 0...1e15, 0),
+        define(.remapUncorrected, "remap.uncorrected", "rows", .counter, 0...1e6, 0),
+        define(.remapCorrected, "remap.corrected", "rows", .counter, 0...1e6, 0),
+        define(.utilOccupancy, "util.occupancy", "ratio", .gauge, 0...1, 0.02),
         define(.jobStepTime, "job.step_time", "s", .gauge, 0...1e6, 0),
         define(.jobMFU, "job.mfu", "ratio", .gauge, 0...1, 0.005),
         define(.jobInputWait, "job.input_wait", "ratio", .gauge, 0...1, 0.01),
