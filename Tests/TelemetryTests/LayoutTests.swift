@@ -55,6 +55,17 @@ import Testing
         }
     }
 
+    /// What becomes of the numbers of a message, which is new to the tree.
+    private static func learn(
+        _ tree: inout LayoutTree, _ message: Message, shape: Int
+    ) throws -> LayoutTree.Targets {
+        let learned = tree.learn(message.bytes.span, message.cuts, rows: 2, shape: shape)
+        guard case .new(let targets) = learned else { throw NotLearned() }
+        return targets
+    }
+
+    private struct NotLearned: Error {}
+
     /// What a tree makes of a message: its values and its rows, or nil where it could not follow.
     private static func read(
         _ tree: inout LayoutTree, _ message: Message, _ targets: [LayoutTree.Targets]
@@ -79,7 +90,7 @@ import Testing
     }
 
     @Test(arguments: InstructionSet.allCases)
-    func `numbers come out as they stand on every instruction set`(_ set: InstructionSet) {
+    func `numbers come out as they stand on every instruction set`(_ set: InstructionSet) throws {
         let seed: UInt64 = 20_26
         var generator = SeededGenerator(seed: seed)
         var tree = LayoutTree(instructionSet: set)
@@ -87,14 +98,7 @@ import Testing
         // Fewer than a vector of them, as many, and more.
         for count in [1, 3, 7, 8, 9, 16, 17, 31] {
             let taught = Message.made(count) { _ in Self.digits(&generator) }
-            guard
-                case .new(let target) = tree.learn(
-                    taught.bytes.span, taught.cuts, rows: 2, shape: targets.count)
-            else {
-                Issue.record("\(count) numbers were not learned")
-                return
-            }
-            targets.append(target)
+            targets.append(try Self.learn(&tree, taught, shape: targets.count))
             for turn in 0..<50 {
                 let message = Message.made(count) { _ in Self.digits(&generator) }
                 guard let read = Self.read(&tree, message, targets) else {
@@ -116,14 +120,10 @@ import Testing
     }
 
     @Test(arguments: InstructionSet.allCases)
-    func `one number out of its range is seen wherever it stands`(_ set: InstructionSet) {
+    func `one number out of its range is seen wherever it stands`(_ set: InstructionSet) throws {
         var tree = LayoutTree(instructionSet: set)
         let taught = Message.made(19, high: 100) { _ in "50" }
-        guard case .new(let target) = tree.learn(taught.bytes.span, taught.cuts, rows: 2, shape: 0)
-        else {
-            Issue.record("nothing was learned")
-            return
-        }
+        let target = try Self.learn(&tree, taught, shape: 0)
         for place in 0..<19 {
             // Those with a scale of a hundredth reach their bound later.
             let bound = place % 5 == 4 ? 10_000 : 100
@@ -179,7 +179,7 @@ import Testing
     }
 
     @Test(arguments: InstructionSet.allCases)
-    func `no byte outside of a message is read wherever it ends`(_ set: InstructionSet) {
+    func `no byte outside of a message is read wherever it ends`(_ set: InstructionSet) throws {
         let seed: UInt64 = 71
         var generator = SeededGenerator(seed: seed)
         for beginning in ["", "ten bytes=", "fifteen bytes.=", "sixteen bytes..="] {
@@ -187,13 +187,7 @@ import Testing
                 for count in 1...18 {
                     var tree = LayoutTree(instructionSet: set)
                     let taught = Self.fenced(beginning, labels: labels, count) { _ in "1234.5" }
-                    guard
-                        case .new(let target) = tree.learn(
-                            taught.bytes.span, taught.cuts, rows: 2, shape: 0)
-                    else {
-                        Issue.record("\(count) numbers behind '\(beginning)' were not learned")
-                        return
-                    }
+                    let target = try Self.learn(&tree, taught, shape: 0)
                     for turn in 0..<24 {
                         // Mostly one form, so that it is expected, and then any.
                         let message = Self.fenced(beginning, labels: labels, count) { _ in
@@ -224,7 +218,9 @@ import Testing
     }
 
     @Test(arguments: InstructionSet.allCases)
-    func `messages of two kinds go on apart and come out as they stand`(_ set: InstructionSet) {
+    func `messages of two kinds go on apart and come out as they stand`(
+        _ set: InstructionSet
+    ) throws {
         let seed: UInt64 = 99
         var generator = SeededGenerator(seed: seed)
         var tree = LayoutTree(instructionSet: set)
@@ -232,14 +228,7 @@ import Testing
         for count in [12, 20] {
             // The longer one leaves the path of the other where that ends, when it has been forked.
             let taught = Self.twoKinds(count, &generator)
-            guard
-                case .new(let target) = tree.learn(
-                    taught.bytes.span, taught.cuts, rows: 2, shape: targets.count)
-            else {
-                Issue.record("\(count) numbers were not learned")
-                return
-            }
-            targets.append(target)
+            targets.append(try Self.learn(&tree, taught, shape: targets.count))
             for turn in 0..<3_000 {
                 let length = targets.count == 2 && turn % 2 == 1 ? 20 : 12
                 let message = Self.twoKinds(length, &generator)
@@ -253,16 +242,12 @@ import Testing
         }
     }
 
-    @Test func `messages that differ in each number by itself stay together`() {
+    @Test func `messages that differ in each number by itself stay together`() throws {
         let seed: UInt64 = 12
         var generator = SeededGenerator(seed: seed)
         var tree = LayoutTree()
         let taught = Message.made(7) { _ in "1" }
-        guard case .new(let target) = tree.learn(taught.bytes.span, taught.cuts, rows: 2, shape: 0)
-        else {
-            Issue.record("nothing was learned")
-            return
-        }
+        let target = try Self.learn(&tree, taught, shape: 0)
         let learned = tree.count
         var copiesMax = 0
         for turn in 0..<30_000 {
@@ -277,16 +262,12 @@ import Testing
         #expect(copiesMax > 0 && tree.copies == 0 && tree.count == learned)
     }
 
-    @Test func `numbers that are written in many ways make no tree larger`() {
+    @Test func `numbers that are written in many ways make no tree larger`() throws {
         let seed: UInt64 = 5
         var generator = SeededGenerator(seed: seed)
         var tree = LayoutTree()
         let taught = Message.made(20) { _ in Self.digits(&generator) }
-        guard case .new(let target) = tree.learn(taught.bytes.span, taught.cuts, rows: 2, shape: 0)
-        else {
-            Issue.record("nothing was learned")
-            return
-        }
+        let target = try Self.learn(&tree, taught, shape: 0)
         let learned = tree.count
         // Forms that last for a while, so that paths go apart and together again many times.
         for turn in 0..<15_000 {
