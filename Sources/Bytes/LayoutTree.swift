@@ -212,7 +212,12 @@ extension LayoutTree {
         found.labelsStart = -1
         guard let length = length ?? search(index, message, start), length >= 0,
             length <= message.count &- start
-        else { return }
+        else {
+            // Perhaps these are no labels, and another layout begins as if they were.
+            found.walk.step = Int(steps[index].sibling)
+            if found.walk.step >= 0 { go(message, Span(), &found) }
+            return
+        }
         found.labels = start..<start &+ length
         found.walk.position = start &+ length
         found.walk.step = Int(steps[index].child)
@@ -247,7 +252,10 @@ extension LayoutTree {
             var next = Int(steps[index].child)
             while next >= 0 {
                 let step = steps[next / Step.size]
-                if unsafe step.holdsLiteral(text + end) { return true }
+                // What ends the message stands at its end: a brace within labels does not.
+                let mayStand =
+                    step.slot != Slot.end.rawValue || end &+ Int(step.length) == message.count
+                if mayStand, unsafe step.holdsLiteral(text + end) { return true }
                 next = Int(step.sibling)
             }
             return false

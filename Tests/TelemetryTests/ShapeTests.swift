@@ -308,7 +308,6 @@ import Testing
         var random = SeededGenerator(seed: seed)
         var short = Harness(.native)
         var long = Harness(.native) { $0.shapeBytesMax = 0 }
-        let isBefore = seed % 2 == 0
         for number in 0..<9_000 {
             let isIdle = random.below(3) == 0
             // Now and then one says something else.
@@ -325,6 +324,7 @@ import Testing
             let length = random.below(200) == 0 ? random.below(40) : device
             let job = String(repeating: "j", count: 1 + length)
             let labels = #""device":"d/\#(device)","labels":{"job":"\#(job)"}"#
+            let isBefore = random.below(2) == 0
             let text =
                 "{\"v\":1,\"ts\":\(1_795_248_000_000 + number),"
                 + "\(isBefore ? labels : m),\(isBefore ? m : labels)}"
@@ -341,9 +341,7 @@ import Testing
             short.batch.partitions = partitions
             long.batch.partitions = partitions
         }
-        // Labels of one device that differ beyond their beginning have an end that is guessed wrong.
-        let hits = short.decoder.statistics.shapeHits
-        #expect(hits > (isBefore ? 7_000 : 4_000), "seed \(seed)")
+        #expect(short.decoder.statistics.shapeHits > 7_000, "seed \(seed)")
         #expect(short.decoder.shapes.tree.copies > 0, "seed \(seed)")
     }
 
