@@ -130,6 +130,7 @@ package struct LayoutTree: Sendable {
     private static let siblingsMax = 12
     /// So many that a distance in bytes fits in 32 bits; settings ask for far fewer.
     private static let stepsMax = 1 << 20
+
     /// What follows and converts; never wider than the processor.
     private let instructionSet: InstructionSet
 
